@@ -1,10 +1,26 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
+
+// Which folders of test/ do not test the core: everything else runs once more with the portable hash.
+const COMMAND = ['test/cli/**/*.test.ts', 'test/gpu-runner/**/*.test.ts'];
+const TOOLING = ['test/tooling/**/*.test.ts'];
+const PACKAGING = ['test/packaging/**/*.test.ts'];
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
+    // The built packages run as Node runs them, unchanged: their worker threads and WASM files are found beside them.
+    server: { deps: { external: [/\/packages\/[^/]+\/dist\//] } },
+    projects: [
+      {
+        extends: true,
+        test: { name: 'core', include: ['test/**/*.test.ts'], exclude: [...configDefaults.exclude, ...COMMAND, ...TOOLING, ...PACKAGING] },
+      },
+      { extends: true, test: { name: 'command', include: COMMAND } },
+      { extends: true, test: { name: 'tooling', include: TOOLING } },
+      // Installs from the registry, and may compile an addon there.
+      { extends: true, test: { name: 'packaging', include: PACKAGING, testTimeout: 300_000, hookTimeout: 300_000 } },
+    ],
   },
 });

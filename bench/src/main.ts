@@ -1,0 +1,91 @@
+// Entry of `pnpm bench`: measures the chosen rows one after the other, prints each, and writes the report.
+import { mkdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Context } from './context.js';
+import { Library } from './datasets/library.js';
+import { USAGE, parseFlags } from './flags.js';
+import type { Flags } from './flags.js';
+import { machineFacts } from './machine.js';
+import { setUpPeers } from './peers/peers.js';
+import { terminalText } from './report/terminal.js';
+import { writeReport } from './report/write.js';
+import { ROWS } from './rows/all.js';
+import type { Row, RowResult } from './rows/row.js';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+async function main(): Promise<number> {
+  const flags = parseFlags(process.argv.slice(2));
+  if (flags.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  if (flags.list) {
+    for (const { id, title } of ROWS) process.stdout.write(`${id.padEnd(20)}  ${title}\n`);
+    return 0;
+  }
+  const chosen = chooseRows(flags.rows);
+  const cacheDir = resolve(flags.cacheDir ?? join(ROOT, '.cache', 'bench'));
+  const workDir = resolve(flags.workDir ?? join(cacheDir, 'work'));
+  const outDir = resolve(flags.outDir ?? (flags.quick ? join(cacheDir, 'results-quick') : join(ROOT, 'bench', 'results')));
+  await mkdir(workDir, { recursive: true });
+  try {
+    return await measureAll(flags, chosen, { cacheDir, workDir, outDir });
+  } finally {
+    await rm(workDir, { recursive: true, force: true });
+  }
+}
+
+async function measureAll(
+  flags: Flags,
+  chosen: readonly Row[],
+  dirs: { cacheDir: string; workDir: string; outDir: string },
+): Promise<number> {
+  const log = (line: string): void => void process.stderr.write(`${line}\n`);
+  const peers = await setUpPeers(flags.peers, log);
+  const library = new Library(join(dirs.cacheDir, 'data'), flags.seed, log);
+  await library.prepare();
+  const context: Context = { flags, library, peers, workDir: dirs.workDir, log };
+  const rows: RowResult[] = [];
+  const failures: { id: string; reason: string }[] = [];
+  for (const { id, title, measure } of chosen) {
+    log(`${title} …`);
+    try {
+      const row = { id, title, ...(await measure(context)) };
+      rows.push(row);
+      process.stdout.write(`\n${terminalText(row)}\n`);
+    } catch (error) {
+      // The other rows still count; a report with a hole says so, and the exit code does.
+      const reason = error instanceof Error ? error.message : String(error);
+      failures.push({ id, reason });
+      log(`${id} could not be measured: ${error instanceof Error ? (error.stack ?? reason) : reason}`);
+    }
+  }
+  await writeReport(dirs.outDir, {
+    machine: await machineFacts(dirs.workDir, peers.versions),
+    date: new Date().toISOString().slice(0, 10),
+    rounds: flags.rounds,
+    quick: flags.quick,
+    rows,
+    failures,
+  });
+  log(`Report: ${dirs.outDir}`);
+  return failures.length === 0 ? 0 : 1;
+}
+
+/** @throws TypeError naming an id that no row has. */
+function chooseRows(ids: readonly string[]): readonly Row[] {
+  for (const id of ids) if (!ROWS.some((row) => row.id === id)) throw new TypeError(`no row is called '${id}'; see --list`);
+  return ids.length === 0 ? ROWS : ROWS.filter(({ id }) => ids.includes(id));
+}
+
+main().then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 2;
+  },
+);

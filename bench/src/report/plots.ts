@@ -1,0 +1,109 @@
+import { View, parse } from 'vega';
+import { compile } from 'vega-lite';
+import type { TopLevelSpec } from 'vega-lite';
+import { summarize } from '../measure/statistics.js';
+import type { Finding, Series } from '../rows/row.js';
+import { targetOf } from '../targets.js';
+import { formatValue } from './format.js';
+
+const OURS = '#2f6f4f';
+const OTHERS = '#b8b8b0';
+const MET = '#2f6f4f';
+const MISSED = '#b5452c';
+const WIDTH = 560;
+
+/** A bar for each contestant's median, a line from the least to the greatest round, the figure beside it. */
+export function seriesPlot(title: string, series: Series): Promise<string> {
+  const values = series.measurements.map(({ name, ours, samples }) => {
+    const { median, least, greatest } = summarize(samples);
+    return { name, side: ours ? 'cairn' : 'others', median, least, greatest, text: formatValue(median, series.unit) };
+  });
+  const name = { field: 'name', type: 'nominal', sort: null, axis: { title: null, labelLimit: 320, ticks: false, domain: false } } as const;
+  return render({
+    title: { text: title, subtitle: `${series.title}, ${series.unit}; bars are medians, lines the range of the rounds`, anchor: 'start' },
+    width: WIDTH,
+    height: { step: 26 },
+    data: { values },
+    layer: [
+      {
+        mark: { type: 'bar', height: 16 },
+        encoding: {
+          y: name,
+          x: { field: 'median', type: 'quantitative', axis: { title: null, grid: true, tickCount: 5 } },
+          color: { field: 'side', type: 'nominal', scale: { domain: ['cairn', 'others'], range: [OURS, OTHERS] }, legend: null },
+        },
+      },
+      {
+        mark: { type: 'rule', color: '#222', strokeWidth: 1 },
+        encoding: { y: name, x: { field: 'least', type: 'quantitative' }, x2: { field: 'greatest' } },
+      },
+      {
+        mark: { type: 'text', align: 'left', dx: 6, fontSize: 11 },
+        encoding: { y: name, x: { field: 'greatest', type: 'quantitative' }, text: { field: 'text' } },
+      },
+    ],
+  });
+}
+
+/** Every finding that has a target, by how far it is on the good side of it; the line at 1 is the target. Undefined when none has. */
+export function targetsPlot(findings: readonly Finding[]): Promise<string> | undefined {
+  const values = findings.flatMap((finding) => {
+    if (finding.target === undefined || finding.value <= 0) return [];
+    const { bound, limit, what } = targetOf(finding.target);
+    const margin = bound === 'at least' ? finding.value / limit : limit / finding.value;
+    return [
+      {
+        what: `${what} (${bound === 'at least' ? '≥' : '≤'} ${formatValue(limit, finding.unit)})`,
+        margin,
+        text: formatValue(finding.value, finding.unit),
+        state: margin >= 1 ? 'met' : 'missed',
+      },
+    ];
+  });
+  if (values.length === 0) return undefined;
+  const what = { field: 'what', type: 'nominal', sort: null, axis: { title: null, labelLimit: 560, ticks: false, domain: false } } as const;
+  const domain = [Math.min(0.25, ...values.map(({ margin }) => margin * 0.8)), Math.max(4, ...values.map(({ margin }) => margin * 1.6))];
+  const margin = {
+    field: 'margin',
+    type: 'quantitative',
+    scale: { type: 'log', domain, nice: false },
+    axis: { title: null, tickCount: 4, format: '~g' },
+  } as const;
+  const color = { field: 'state', type: 'nominal', scale: { domain: ['met', 'missed'], range: [MET, MISSED] }, legend: null } as const;
+  return render({
+    title: {
+      text: 'Targets',
+      subtitle: 'how many times better than the target (right of the line: met), with the measured value',
+      anchor: 'start',
+    },
+    width: WIDTH / 2,
+    height: { step: 20 },
+    data: { values },
+    layer: [
+      { mark: { type: 'rule', color: '#222' }, encoding: { x: { datum: 1, type: 'quantitative' } } },
+      { mark: { type: 'point', filled: true, size: 60 }, encoding: { y: what, x: margin, color } },
+      { mark: { type: 'text', align: 'left', dx: 8, fontSize: 10 }, encoding: { y: what, x: margin, text: { field: 'text' } } },
+    ],
+  });
+}
+
+/** Renders on the server: no browser, no DOM. */
+async function render(spec: TopLevelSpec): Promise<string> {
+  const { spec: compiled } = compile({
+    ...spec,
+    background: 'white',
+    padding: 12,
+    config: {
+      font: 'sans-serif',
+      view: { stroke: null },
+      axis: { gridColor: '#e6e6e0', labelFontSize: 11 },
+      title: { subtitleColor: '#666', offset: 12 },
+    },
+  } as TopLevelSpec);
+  const view = new View(parse(compiled), { renderer: 'none' });
+  try {
+    return `${await view.toSVG()}\n`;
+  } finally {
+    view.finalize();
+  }
+}

@@ -1,0 +1,29 @@
+import { commitRow, openingRow } from './commits.js';
+import { firstStoreRow } from './first-store.js';
+import { limitsRow } from './limits.js';
+import { memoryRow } from './memory.js';
+import { readIntoRow } from './read-into.js';
+import { restoreRow } from './restore.js';
+import type { Row } from './row.js';
+import { sizeRow } from './size.js';
+import { smallFilesRow } from './small-files.js';
+import { startRow } from './start.js';
+import { storeGenericAgainRow, storeWeightsAgainRow } from './store-again.js';
+import { versionsRow } from './versions.js';
+
+/** Every row, in the order of the report. */
+export const ROWS: readonly Row[] = [
+  limitsRow,
+  firstStoreRow,
+  storeWeightsAgainRow,
+  storeGenericAgainRow,
+  restoreRow,
+  readIntoRow,
+  smallFilesRow,
+  commitRow,
+  openingRow,
+  versionsRow,
+  sizeRow,
+  memoryRow,
+  startRow,
+];

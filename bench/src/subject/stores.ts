@@ -1,0 +1,50 @@
+import { openStore } from '@cairn/core';
+import type { Store, StoreOptions, Volume } from '@cairn/core';
+
+/** Volume that rows store into. */
+export const VOLUME = 'models';
+
+const stores = new Map<string, Store>();
+
+export async function closeStores(): Promise<void> {
+  for (const store of stores.values()) await store.close();
+  stores.clear();
+}
+
+/** The volume {@link VOLUME} of a store that `openStore` opened. */
+export async function volumeIn(dir: string, name = VOLUME): Promise<Volume> {
+  const store = stores.get(dir);
+  if (store === undefined) throw new Error('the store is not open');
+  return store.volumes.fromName(name, { createIfMissing: true });
+}
+
+export const storeOperations = {
+  async openStore(dir: string, options: StoreOptions): Promise<void> {
+    stores.set(dir, await openStore(dir, options));
+  },
+
+  async closeStore(dir: string): Promise<void> {
+    await stores.get(dir)?.close();
+    stores.delete(dir);
+  },
+
+  /** Puts a folder into the root of a volume and commits. @returns milliseconds until the commit is durable */
+  async storeFolder(dir: string, source: string, volumeName?: string): Promise<number> {
+    const volume = await volumeIn(dir, volumeName);
+    const start = performance.now();
+    await volume.batchUpload((batch) => batch.putDirectory(source, '/'), { force: true });
+    const elapsed = performance.now() - start;
+    await volume.close();
+    return elapsed;
+  },
+
+  /** Writes the root of the volume's head into an existing empty folder. @returns milliseconds */
+  async restoreFolder(dir: string, target: string): Promise<number> {
+    const volume = await volumeIn(dir);
+    const start = performance.now();
+    await volume.copyToLocal('/', target, { force: true });
+    const elapsed = performance.now() - start;
+    await volume.close();
+    return elapsed;
+  },
+};

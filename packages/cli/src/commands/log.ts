@@ -1,0 +1,49 @@
+import type { SnapshotInfo } from '@cairn/core';
+import type { Context } from '../context.js';
+import { UsageError } from '../errors.js';
+import { age, count, paint, printable, shortId, size } from '../format.js';
+import { onePath, parsePlace } from '../place.js';
+import { example, type Define } from '../program.js';
+import { withVolume } from '../store.js';
+import { summarise, type Summary } from '../summary.js';
+
+export const define: Define = (command, act) => {
+  command
+    .usage('[options] VOL[@REF] [PATH]')
+    .argument('<place>', 'VOL[@REF], or VOL[@REF]:/PATH; with REF, from that version back')
+    .argument('[path]', 'only versions that changed what is at this path')
+    .option('-n, --max-count <number>', 'show at most so many', parseCount)
+    .addHelpText('after', example('cairn log models /llama-3 -n 10'))
+    .action(act(log));
+};
+
+async function log(context: Context, placeText: string, pathArgument: string | undefined, options: { maxCount?: number }): Promise<void> {
+  const where = parsePlace(placeText);
+  const path = where.path ?? pathArgument;
+  const limit = options.maxCount ?? Infinity;
+  await withVolume(context, where.volume, async (volume) => {
+    const about = { ...(path === undefined ? {} : { path: onePath(where, pathArgument) }), ...(where.ref === undefined ? {} : { from: where.ref }) };
+    let shown = 0;
+    if (limit === 0) return;
+    for await (const info of volume.history(about)) {
+      context.signal.throwIfAborted();
+      const summary = await summarise(volume, info);
+      if (context.json) await context.output.json({ ...info, ...summary });
+      else await context.output.line(line(info, summary));
+      if (++shown >= limit) break;
+    }
+  });
+}
+
+/** Fixed widths, the message last: a long history appears as it is read. */
+function line(info: SnapshotInfo, summary: Summary): string {
+  const tags = info.tags.length > 0 ? ` ${paint('green', `(${info.tags.join(', ')})`)}` : '';
+  const { added, modified, removed, newBytes } = summary;
+  const figures = `${count(added + modified + removed, 'file').padStart(10)}  ${size(newBytes).padStart(10)} new`;
+  return `${paint('yellow', shortId(info.id))}  ${age(info.createdAt).padEnd(14)}  ${figures}  ${printable(info.message)}${tags}`.trimEnd();
+}
+
+function parseCount(text: string): number {
+  if (!/^\d+$/.test(text)) throw new UsageError(`'${text}' is not a number of versions`, 'write -n 10');
+  return Number(text);
+}

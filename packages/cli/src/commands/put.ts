@@ -1,0 +1,81 @@
+import { realpath, stat } from 'node:fs/promises';
+import { addAbortSignal } from 'node:stream';
+import type { Batch, CommitOptions, CommitResult, Metadata } from '@cairn/core';
+import { reportCommit } from '../commit-report.js';
+import type { Context } from '../context.js';
+import { UsageError } from '../errors.js';
+import { count, size } from '../format.js';
+import { tracked } from '../progress.js';
+import { STDIN, planPut, type Upload } from '../put-plan.js';
+import { example, type Define } from '../program.js';
+import { withVolume } from '../store.js';
+
+interface PutOptions {
+  targetDirectory?: string;
+  force?: boolean;
+  message?: string;
+  meta?: Metadata;
+  exclude?: string[];
+}
+
+export const define: Define = (command, act) => {
+  command
+    .usage('[options] VOL LOCAL|- [REMOTE=/]\n       cairn put [options] VOL -t DIR LOCAL…')
+    .argument('<volume>', 'VOL, or VOL:/REMOTE')
+    .argument('<paths...>', "a local file, a folder, or - for standard input; then where to: a REMOTE that ends in '/' takes the name of LOCAL")
+    .option('-t, --target-directory <dir>', 'put several files and folders into this folder of the volume')
+    .option('-f, --force', 'replace what is there; without it, an existing path is an error')
+    .option('-m, --message <text>', 'a message for the history')
+    .option('--meta <key=value>', 'metadata of the version; repeatable. Numbers, true and false keep their type', addMetadata)
+    .option('--exclude <pattern>', 'leave out what matches, with gitignore rules; repeatable', (pattern, others: string[] = []) => [...others, pattern])
+    .addHelpText(
+      'after',
+      example(
+        "cairn put models ./llama-3 / -m 'step 1000' --meta loss=0.31",
+        'One version for all of it, visible when all of it is stored. Run again after an interruption, it stores only what is missing.',
+      ),
+    )
+    .action(act(put));
+};
+
+async function put(context: Context, volumeText: string, paths: string[], options: PutOptions): Promise<void> {
+  const { volume, uploads } = planPut(volumeText, paths, options.targetDirectory);
+  const { value: result, seconds } = await tracked(context, 'put', (onProgress) => {
+    const commit: CommitOptions & { force?: boolean } = { signal: context.signal, onProgress, force: options.force === true };
+    if (options.message !== undefined) commit.message = options.message;
+    if (options.meta !== undefined) commit.metadata = options.meta;
+    return withVolume(context, volume, (handle) =>
+      handle.batchUpload(async (batch) => {
+        for (const upload of uploads) await send(batch, upload, options.exclude, context.signal);
+      }, commit),
+    );
+  });
+  await reportCommit(context, volume, result, summary(result, seconds), { undo: false });
+}
+
+async function send(batch: Batch, { local, remote }: Upload, ignore: string[] | undefined, signal: AbortSignal): Promise<void> {
+  if (local === STDIN) return batch.putFile({ data: addAbortSignal(signal, process.stdin) }, remote);
+  // What is missing is an error of the library, with its hint. A link that is named is meant as what it leads to; links below it stay links.
+  const source = await realpath(local).catch(() => local);
+  const isFolder = await stat(source).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  return isFolder ? batch.putDirectory(source, remote, ignore === undefined ? {} : { ignore }) : batch.putFile(source, remote);
+}
+
+function summary({ added, modified, bytes }: CommitResult, seconds: number): string {
+  return `${count(added + modified, 'file')}, ${size(bytes.logical)}, ${size(bytes.new)} new, ${seconds.toFixed(1)} s`;
+}
+
+function addMetadata(text: string, others: Metadata = {}): Metadata {
+  const equals = text.indexOf('=');
+  if (equals < 1) throw new UsageError(`'${text}' is no metadata`, 'write --meta KEY=VALUE, such as --meta loss=0.31');
+  return { ...others, [text.slice(0, equals)]: typed(text.slice(equals + 1)) };
+}
+
+function typed(value: string): string | number | boolean {
+  if (value === 'true' || value === 'false') return value === 'true';
+  const isNumber = /^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(value) && Number.isFinite(Number(value));
+  return isNumber ? Number(value) : value;
+}

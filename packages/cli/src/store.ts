@@ -1,0 +1,57 @@
+import { existsSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import type { ReadView, Snapshot, Store, StoreOptions, Volume } from '@cairn/core';
+import type { Context } from './context.js';
+import { CommandError } from './errors.js';
+import type { Place } from './place.js';
+
+const STORE_FOLDER = '.cairn';
+
+/** Opens the store that this command is about, and closes it whatever happens. `create` makes one where none is found, at ./.cairn. */
+export async function withStore<T>(context: Context, body: (store: Store) => Promise<T>, options: { create?: boolean } = {}): Promise<T> {
+  const create = options.create === true;
+  const dir = locateStore(context.storeOption ?? process.env['CAIRN_STORE'], create);
+  const { openStore } = await import('@cairn/core');
+  context.signal.throwIfAborted();
+  const openOptions: StoreOptions = context.verbose ? { create, logger: stderrLogger() } : { create };
+  const store = await openStore(dir, openOptions);
+  try {
+    return await body(store);
+  } finally {
+    await store.close();
+  }
+}
+
+/** As `withStore`, for commands about one volume. */
+export async function withVolume<T>(context: Context, name: string, body: (volume: Volume) => Promise<T>): Promise<T> {
+  return withStore(context, async (store) => body(await store.volumes.fromName(name)));
+}
+
+/** What is to be read: the snapshot that a place names, or the volume as it is now. */
+export async function openView(store: Store, place: Place): Promise<{ view: ReadView; id: string | null }> {
+  const volume = await store.volumes.fromName(place.volume, { readOnly: true });
+  if (place.ref === undefined) return { view: volume, id: volume.base?.id ?? null };
+  const snapshot: Snapshot = await volume.snapshot(place.ref);
+  return { view: snapshot, id: snapshot.info.id };
+}
+
+function locateStore(named: string | undefined, create: boolean): string {
+  if (named !== undefined && named !== '') return resolve(named);
+  const here = process.cwd();
+  for (let folder = here; ; folder = dirname(folder)) {
+    const candidate = join(folder, STORE_FOLDER);
+    if (existsSync(candidate) && statSync(candidate).isDirectory()) return candidate;
+    if (folder === dirname(folder)) break;
+  }
+  if (create) return join(here, STORE_FOLDER);
+  throw new CommandError(
+    'CAIRN_STORE_NOT_FOUND',
+    `no store here: there is no ${STORE_FOLDER} in this folder or above it`,
+    "'cairn volume create NAME' makes one at ./.cairn; --store DIR or CAIRN_STORE names one that is elsewhere",
+  );
+}
+
+function stderrLogger(): NonNullable<StoreOptions['logger']> {
+  const write = (...parts: unknown[]): void => void process.stderr.write(`cairn: ${parts.map(String).join(' ')}\n`);
+  return { debug: write, info: write, warn: write, error: write };
+}

@@ -1,0 +1,46 @@
+/** A file that is being written, once, by one owner. */
+export interface WritableFile {
+  readonly path: string;
+  /** True while writes bypass the page cache: memory, position and length must then be multiples of 4 KiB to stay fast. */
+  readonly direct: boolean;
+  /** Writes all of `bytes`, however many calls the system takes. */
+  writeSync(bytes: Uint8Array, position: number): void;
+  /** The same off the thread. One at a time; `bytes` must stay untouched, and the file open, until it settles. */
+  write(bytes: Uint8Array, position: number): Promise<void>;
+  truncateSync(size: number): void;
+  /** Makes bytes and size durable. */
+  syncSync(): void;
+  /** Idempotent. */
+  closeSync(): void;
+}
+
+/**
+ * Everything that core changes on disk itself (LMDB aside) goes through this, so that a test can fail, tear or
+ * record any of it. Paths are absolute. Errors of the system that a user can act on are `CairnError`s; the rest
+ * (`EEXIST`, `ENOENT`) come as they are.
+ *
+ * After a failed write or sync of a file every further use of that file throws the same error: what the
+ * page cache holds for it can no longer be trusted.
+ */
+export interface Disk {
+  /** A new file with mode 0600; `EEXIST` where there is one. `direct` is a wish: it falls back to buffered writes. */
+  create(path: string, options?: { direct?: boolean }): WritableFile;
+  /** With all missing parents, mode 0700; what it made is durable. No error where there is one. */
+  mkdir(path: string): void;
+  rename(from: string, to: string): void;
+  /** `EEXIST` where `to` exists: the atomic way to be first. */
+  link(from: string, to: string): void;
+  unlink(path: string): void;
+  /** Makes the names in a folder durable. */
+  syncDirectory(path: string): void;
+}
+
+/** How to open a disk; plain data, so that the same spec opens the same kind of disk in every worker. */
+export interface DiskSpec {
+  /** False: nothing is ever synced. For temporary stores, which need not survive a power cut. */
+  durable: boolean;
+  /** URL of a module whose default export wraps the disk: for tests. */
+  module?: string;
+  /** Handed to that module. */
+  options?: unknown;
+}

@@ -1,0 +1,13 @@
+import { wrapIoError } from '../errors.js';
+import type { Disk, DiskSpec } from './disk.js';
+import { NodeDisk } from './node-disk.js';
+
+/** Default export of a `DiskSpec.module`. It gets `wrapIoError` too, to raise the errors that a real disk would. */
+export type DiskModule = (inner: Disk, options: unknown, wrap: typeof wrapIoError) => Disk;
+
+export async function openDisk(spec: DiskSpec): Promise<Disk> {
+  const disk = new NodeDisk(spec.durable);
+  if (spec.module === undefined) return disk;
+  const loaded = (await import(spec.module)) as { default: DiskModule };
+  return loaded.default(disk, spec.options, wrapIoError);
+}

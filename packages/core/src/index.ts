@@ -1,0 +1,63 @@
+/**
+ * Cairn: an embedded, content-addressed store for model weights.
+ *
+ * `openStore` opens a folder; its `volumes` hold files with history; see `Store`, `Volume` and `Snapshot`.
+ * @packageDocumentation
+ */
+export { openStore, openTemporaryStore } from './store/open-store.js';
+export {
+  AlreadyExistsError,
+  CairnError,
+  ClosedError,
+  ConflictError,
+  DamageError,
+  FileExistsError,
+  FileNotFoundError,
+  InvalidArgumentError,
+  InvalidError,
+  InvalidNameError,
+  InvalidPathError,
+  NotFoundError,
+  PathError,
+  ReadOnlyError,
+  SnapshotNotFoundError,
+  SourceChangedError,
+  StoreFormatError,
+  StoreFullError,
+  VolumeExistsError,
+  VolumeNotFoundError,
+  WorkerDiedError,
+  isCairnError,
+} from './errors.js';
+export type { CairnErrorOptions, Damage, ErrorCode } from './errors.js';
+export type { ContentId } from './content/content.js';
+export type { HashImplementation } from './hash/hasher.js';
+export type {
+  Batch,
+  Bytes,
+  Change,
+  ChunkInfo,
+  CommitOptions,
+  CommitResult,
+  Conflict,
+  FileEntry,
+  FileHandle,
+  Metadata,
+  Progress,
+  ReadRequest,
+  ReadView,
+  Ref,
+  Snapshot,
+  SnapshotId,
+  SnapshotInfo,
+  Store,
+  StoreInfo,
+  StoreOptions,
+  TensorInfo,
+  Usage,
+  VerifyReport,
+  Volume,
+  VolumeInfo,
+  Volumes,
+  Work,
+} from './types.js';

@@ -1,0 +1,152 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { open, type RootDatabase } from 'lmdb';
+import { CairnError, DamageError, isCairnError, wrapIoError } from '../errors.js';
+
+/** Which file an index is, whatever its name: a repair puts another one in its place. */
+export interface IndexIdentity {
+  dev: number;
+  ino: number;
+}
+
+export interface EnvironmentOptions {
+  /** False: no fsync. All threads and processes must agree, so it is a property of the store. */
+  durable: boolean;
+  /** Only for a folder that cannot be written: whoever opens the index first in a process decides for all its threads. */
+  readOnly?: boolean;
+  /** What another thread of this engine has open. */
+  expected?: IndexIdentity;
+}
+
+const FILE_MODE = 0o600;
+/** Threads of all processes that read at the same time. */
+const MAX_READERS = 1000;
+
+/**
+ * The LMDB environment of the index, as one thread has it open. Threads of one process share it inside lmdb, which counts
+ * its users; each of them closes its own. Never open or copy `lock.mdb` by other means in such a process: closing any
+ * descriptor of that file drops the process's POSIX locks, and other processes would then reuse pages that it still reads.
+ */
+export class IndexEnvironment {
+  readonly db: RootDatabase<Uint8Array, Uint8Array>;
+  readonly identity: IndexIdentity;
+  private readonly dataPath: string;
+  private closed = false;
+
+  private constructor(db: RootDatabase<Uint8Array, Uint8Array>, dataPath: string, identity: IndexIdentity) {
+    this.db = db;
+    this.dataPath = dataPath;
+    this.identity = identity;
+  }
+
+  /** Opens the index, and makes an empty one where there is none. @throws CairnError `CAIRN_INDEX_REPLACED`, DamageError */
+  static open(indexDir: string, options: EnvironmentOptions): IndexEnvironment {
+    const dataPath = path.join(indexDir, 'data.mdb');
+    for (;;) {
+      const before = identityOf(dataPath);
+      const db = translated('open', () => openDatabase(indexDir, options));
+      const identity = identityOf(dataPath);
+      if (identity === undefined || (before !== undefined && !same(before, identity))) {
+        void db.close();
+        continue; // replaced while it was opened: which of the two it is cannot be told
+      }
+      if (options.expected !== undefined && !same(identity, options.expected)) {
+        void db.close();
+        throw indexReplaced();
+      }
+      return new IndexEnvironment(db, dataPath, identity);
+    }
+  }
+
+  /** @throws CairnError `CAIRN_INDEX_REPLACED` when the name no longer leads to the open file. */
+  assertNotReplaced(): void {
+    const now = identityOf(this.dataPath);
+    if (now === undefined || !same(now, this.identity)) throw indexReplaced();
+  }
+
+  /**
+   * Runs `body` under the write lock, which all processes share, and commits durably; when it throws, nothing has happened.
+   * `body` sees everything committed before it.
+   */
+  transaction(body: () => void): void {
+    this.db.resetReadTxn();
+    translated('write', () => {
+      this.db.transactionSync(() => {
+        // After a failed write of its meta page LMDB begins no transaction any more, and lmdb does not say so.
+        if (this.db.getWriteTxnId() === 0) throw new CairnError('EIO', 'the index takes no more writes after a disk error', { hint: 'close the store and open it again' });
+        const result: unknown = body();
+        if (result !== undefined) throw new TypeError('a transaction must not return anything: a promise would leave it open');
+      });
+    });
+  }
+
+  /** What is read from now on is no older than this moment; within a tick reads otherwise stay where they were. */
+  refresh(): void {
+    this.db.resetReadTxn();
+  }
+
+  /** Frees the slots of readers that died. */
+  checkReaders(): void {
+    this.db.readerCheck();
+  }
+
+  /** Idempotent. */
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    await this.db.close();
+  }
+}
+
+/** The repair of a running store builds a new index aside and renames it into place. */
+export function indexReplaced(): CairnError {
+  return new CairnError('CAIRN_INDEX_REPLACED', 'the index of this store was replaced while it was open, by a repair', {
+    hint: 'nothing was published: close the store, open it again, and repeat the operation',
+  });
+}
+
+/** Runs what calls lmdb, and makes its errors ours. */
+export function translated<T>(doing: 'open' | 'read' | 'write', action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw translate(error, doing);
+  }
+}
+
+function openDatabase(indexDir: string, options: EnvironmentOptions): RootDatabase<Uint8Array, Uint8Array> {
+  return open<Uint8Array, Uint8Array>({
+    path: indexDir,
+    encoding: 'binary',
+    keyEncoding: 'binary',
+    maxReaders: MAX_READERS,
+    readOnly: options.readOnly ?? false,
+    // The defaults lose acknowledged commits, or files, at a power cut.
+    overlappingSync: false,
+    safeRestore: true,
+    noSync: !options.durable,
+    permissionsMode: FILE_MODE,
+  } as Parameters<typeof open>[0]) as RootDatabase<Uint8Array, Uint8Array>;
+}
+
+function identityOf(file: string): IndexIdentity | undefined {
+  const stat = fs.statSync(file, { throwIfNoEntry: false });
+  return stat === undefined ? undefined : { dev: stat.dev, ino: stat.ino };
+}
+
+function same(a: IndexIdentity, b: IndexIdentity): boolean {
+  return a.dev === b.dev && a.ino === b.ino;
+}
+
+/** LMDB's codes for a file that is not what it wrote: MDB_PAGE_NOTFOUND, MDB_CORRUPTED, MDB_VERSION_MISMATCH, MDB_INVALID. */
+const DAMAGE_CODES = new Set([-30797, -30796, -30794, -30793]);
+
+function translate(error: unknown, doing: string): unknown {
+  if (isCairnError(error) || !(error instanceof Error)) return error;
+  const code: unknown = (error as { code?: unknown }).code;
+  if (typeof code !== 'number') return error;
+  if (DAMAGE_CODES.has(code)) return new DamageError(`cannot ${doing} the index: ${error.message}`, [{ kind: 'index', id: 'index/data.mdb', affects: [] }], error);
+  const name = Object.entries(os.constants.errno).find(([, value]) => value === Math.abs(code))?.[0];
+  return wrapIoError(name === undefined ? error : Object.assign(error, { code: name }), `cannot ${doing} the index`);
+}

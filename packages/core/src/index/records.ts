@@ -1,0 +1,225 @@
+import { crc32 } from 'node:zlib';
+import { DamageError, StoreFormatError } from '../errors.js';
+import { asDigest, DIGEST_BYTES, type Digest } from '../hash/digest.js';
+import { packIdFromBytes, packIdToBytes, type PackId } from '../pack/pack-id.js';
+import type { VolumeId } from '../refs/ref-table.js';
+import { ByteReader, ByteWriter } from '../util/bytes.js';
+
+export type { VolumeId } from '../refs/ref-table.js';
+
+/*
+ * Values of the index. Each ends with a CRC-32 of key and value: LMDB itself has no checksums, and a flipped bit would
+ * else be a wrong answer. Little-endian; fixed width where look-ups are many.
+ */
+const CHECK_BYTES = 4;
+
+/** Where an object's bytes lie. */
+export interface Location {
+  pack: PackId;
+  offset: number;
+  storedLength: number;
+  /** Logical bytes. */
+  length: number;
+  encoding: number;
+}
+
+/** A sealed pack that the index knows. */
+export interface PackRecord {
+  id: PackId;
+  sizeBytes: number;
+  objects: number;
+  /** Lease that published it: what no commit refers to yet belongs to that engine. */
+  owner: string;
+  /** Epoch of the index when it was published. */
+  epoch: number;
+  /** Epoch in which a collection condemned it; 0: it is not. */
+  condemnedEpoch: number;
+}
+
+/** A volume, without its history. */
+export interface VolumeRecord {
+  id: VolumeId;
+  /** Undefined for an ephemeral volume. */
+  name: string | undefined;
+  createdAtMs: number;
+  /** Of the head; 0: never committed. */
+  generation: number;
+  head: Digest | null;
+  /** Lease of the engine that an ephemeral volume belongs to. */
+  ephemeralOwner?: string;
+}
+
+/** A record that a live engine uses packs and snapshots. Which process it is: pid, start time, boot, pid namespace. */
+export interface LeaseRecord {
+  id: string;
+  pid: number;
+  /** In clock ticks since boot, from /proc; 0 where unknown. */
+  startTime: number;
+  /** Empty where unknown. */
+  bootId: string;
+  /** Inode of the pid namespace; 0 where there is none. */
+  pidNamespace: number;
+  createdAtMs: number;
+  epoch: number;
+}
+
+/** The index as a whole. */
+export interface IndexState {
+  /** Number of the last change of the ref journal that is in the index. */
+  seq: number;
+  /** Counts collections. */
+  epoch: number;
+  packs: number;
+  /** Of those, condemned ones. */
+  condemnedPacks: number;
+  /** Bytes of all packs that the index knows. */
+  packBytes: number;
+}
+
+export const INITIAL_STATE: IndexState = { seq: 0, epoch: 0, packs: 0, condemnedPacks: 0, packBytes: 0 };
+
+/** A record, or its key, is not what was written. */
+export function damagedIndex(key: Uint8Array, cause?: unknown): DamageError {
+  const id = Buffer.from(key).toString('hex');
+  return new DamageError(`a record of the index is damaged (key ${id})`, [{ kind: 'index', id, affects: [] }], cause);
+}
+
+/** The value with its check value. */
+export function seal(key: Uint8Array, value: Uint8Array): Uint8Array {
+  const sealed = Buffer.allocUnsafe(value.byteLength + CHECK_BYTES);
+  sealed.set(value);
+  sealed.writeUInt32LE(crc32(value, crc32(key)), value.byteLength);
+  return sealed;
+}
+
+/**
+ * The value as a view on `stored`, which may be the buffer that lmdb reuses: of that only `length` is true. No Buffer any more,
+ * since its `slice` does not copy.
+ * @throws DamageError
+ */
+export function unseal(key: Uint8Array, stored: Uint8Array): Uint8Array {
+  const length = stored.length - CHECK_BYTES;
+  if (length < 0) throw damagedIndex(key);
+  const value = new Uint8Array(stored.buffer, stored.byteOffset, length);
+  const check = new DataView(stored.buffer, stored.byteOffset + length, CHECK_BYTES).getUint32(0, true);
+  if (crc32(value, crc32(key)) !== check) throw damagedIndex(key);
+  return value;
+}
+
+const LOCATION_BYTES = 33;
+
+export function encodeLocation(location: Location): Uint8Array {
+  const bytes = Buffer.allocUnsafe(LOCATION_BYTES);
+  bytes.set(packIdToBytes(location.pack));
+  bytes.writeUIntLE(location.offset, 16, 6);
+  bytes.writeUInt16LE(0, 22);
+  bytes.writeUInt32LE(location.storedLength, 24);
+  bytes.writeUInt32LE(location.length, 28);
+  bytes[32] = location.encoding;
+  return bytes;
+}
+
+export function decodeLocation(key: Uint8Array, value: Uint8Array): Location {
+  if (value.byteLength !== LOCATION_BYTES) throw damagedIndex(key);
+  const bytes = Buffer.from(value.buffer, value.byteOffset, LOCATION_BYTES);
+  return {
+    pack: packIdFromBytes(bytes),
+    offset: bytes.readUIntLE(16, 6),
+    storedLength: bytes.readUInt32LE(24),
+    length: bytes.readUInt32LE(28),
+    encoding: bytes[32]!,
+  };
+}
+
+export function encodePack(pack: PackRecord): Uint8Array {
+  return new ByteWriter().u64(pack.sizeBytes).u32(pack.objects).text(pack.owner).u64(pack.epoch).u64(pack.condemnedEpoch).finish();
+}
+
+export function decodePack(id: PackId, key: Uint8Array, value: Uint8Array): PackRecord {
+  return reading(key, value, (reader) => ({
+    id,
+    sizeBytes: reader.u64(),
+    objects: reader.u32(),
+    owner: reader.text(),
+    epoch: reader.u64(),
+    condemnedEpoch: reader.u64(),
+  }));
+}
+
+export function encodeVolume(volume: VolumeRecord): Uint8Array {
+  const writer = new ByteWriter().text(volume.name ?? '').u64(volume.createdAtMs).u64(volume.generation).text(volume.ephemeralOwner ?? '');
+  if (volume.head !== null) writer.bytes(volume.head);
+  return writer.finish();
+}
+
+export function decodeVolume(id: VolumeId, key: Uint8Array, value: Uint8Array): VolumeRecord {
+  return reading(key, value, (reader) => {
+    const [name, createdAtMs, generation, owner] = [reader.text(), reader.u64(), reader.u64(), reader.text()];
+    const head = reader.remaining === 0 ? null : asDigest(reader.bytes(DIGEST_BYTES).slice());
+    return { id, name: name === '' ? undefined : name, createdAtMs, generation, head, ...(owner === '' ? {} : { ephemeralOwner: owner }) };
+  });
+}
+
+export function encodeLease(lease: LeaseRecord): Uint8Array {
+  const writer = new ByteWriter().u32(lease.pid).u64(lease.startTime).text(lease.bootId).u64(lease.pidNamespace);
+  return writer.u64(lease.createdAtMs).u64(lease.epoch).finish();
+}
+
+export function decodeLease(id: string, key: Uint8Array, value: Uint8Array): LeaseRecord {
+  return reading(key, value, (reader) => ({
+    id,
+    pid: reader.u32(),
+    startTime: reader.u64(),
+    bootId: reader.text(),
+    pidNamespace: reader.u64(),
+    createdAtMs: reader.u64(),
+    epoch: reader.u64(),
+  }));
+}
+
+const STATE_VERSION = 1;
+
+export function encodeState(state: IndexState): Uint8Array {
+  return new ByteWriter().u8(STATE_VERSION).u64(state.seq).u64(state.epoch).u64(state.packs).u64(state.condemnedPacks).u64(state.packBytes).finish();
+}
+
+/** @throws StoreFormatError for the index of a newer version. */
+export function decodeState(key: Uint8Array, value: Uint8Array): IndexState {
+  if (value[0] !== STATE_VERSION) {
+    throw new StoreFormatError(`the index has version ${value[0]}, which this version of Cairn does not know`, 'open the store with a newer version of Cairn');
+  }
+  return reading(key, value.subarray(1), (reader) => ({ seq: reader.u64(), epoch: reader.u64(), packs: reader.u64(), condemnedPacks: reader.u64(), packBytes: reader.u64() }));
+}
+
+/** Text of a name record is the volume's id; of a generation or tag record the snapshot; of a snapshot record its generation. */
+export function decodeDigest(key: Uint8Array, value: Uint8Array): Digest {
+  return reading(key, value, (reader) => asDigest(reader.bytes(DIGEST_BYTES).slice()));
+}
+
+export function encodeNumber(value: number): Uint8Array {
+  return new ByteWriter(8).u64(value).finish();
+}
+
+export function decodeNumber(key: Uint8Array, value: Uint8Array): number {
+  return reading(key, value, (reader) => reader.u64());
+}
+
+export function encodeVolumeId(id: VolumeId): Uint8Array {
+  return Buffer.from(id, 'hex');
+}
+
+export function decodeVolumeId(key: Uint8Array, value: Uint8Array): VolumeId {
+  return reading(key, value, (reader) => Buffer.from(reader.bytes(16)).toString('hex') as VolumeId);
+}
+
+/** A record whose check value holds and whose fields do not was written by a version that this one does not know, or is damaged. */
+function reading<T>(key: Uint8Array, value: Uint8Array, read: (reader: ByteReader) => T): T {
+  try {
+    const reader = new ByteReader(value);
+    const record = read(reader);
+    reader.end();
+    return record;
+  } catch (error) {
+    throw damagedIndex(key, error);
+  }
+}

@@ -1,0 +1,98 @@
+import { digestToHex } from '../hash/digest.js';
+import { ObjectKind } from '../hash/object-kind.js';
+import type { IndexReader } from '../index/reader.js';
+import { totals } from '../manifest/read.js';
+import type { NodeSource } from '../objects/node-store.js';
+import { decodeSnapshotRecord } from '../snapshot/record.js';
+import type { Reference } from '../snapshot/references.js';
+import { referencesOf } from '../snapshot/references.js';
+import type { SnapshotId, Usage, Work } from '../types.js';
+
+/** More than one snapshot, or volume, keeps the object. */
+const SHARED = -1;
+/** Objects between two turns of the event loop. */
+const OBJECTS_PER_TURN = 4096;
+
+interface Keeper {
+  volume: number;
+  snapshot: number;
+  storedLength: number;
+}
+
+/**
+ * Counts, for every stored object, whether one snapshot alone, one volume alone, or several keep it. An object is gone
+ * into again only while that can still change the answer: at most three times, however many snapshots there are.
+ */
+export async function measureUsage(index: IndexReader, nodes: NodeSource, work: Work = {}): Promise<Usage> {
+  index.refresh();
+  const keepers = new Map<string, Keeper>();
+  const volumes = index.volumes().map((record) => ({ record, snapshots: [...index.generations(record.id)] }));
+  let logical = 0;
+  let visited = 0;
+  let files = 0;
+  const counted = new Set<string>();
+  const snapshotIds: { volume: number; id: string }[] = [];
+
+  for (const [volume, { snapshots }] of volumes.entries()) {
+    for (const { snapshot } of snapshots) {
+      const number = snapshotIds.push({ volume, id: digestToHex(snapshot) }) - 1;
+      // A fork shares snapshots with the volume that it came from: their files count once.
+      if (!counted.has(digestToHex(snapshot))) {
+        counted.add(digestToHex(snapshot));
+        const sums = totals(nodes, decodeSnapshotRecord(nodes.get(ObjectKind.snapshot, snapshot)).root);
+        logical += sums.sizeBytes;
+        files += sums.files;
+      }
+      const waiting: Reference[] = [{ kind: ObjectKind.snapshot, digest: snapshot }];
+      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+        if (!keep(keepers, index, next, volume, number)) continue;
+        if (next.kind !== ObjectKind.chunk) waiting.push(...referencesOf(next.kind, nodes.get(next.kind, next.digest)));
+        if (++visited % OBJECTS_PER_TURN === 0) {
+          work.signal?.throwIfAborted();
+          work.onProgress?.({ phase: 'usage', bytes: logical, files, newBytes: 0 });
+          await new Promise(setImmediate);
+        }
+      }
+    }
+  }
+  return report(index, volumes.map(({ record }) => record.name ?? ''), snapshotIds, keepers, logical);
+}
+
+/** Notes that a snapshot keeps an object; false when what lies below it needs no other look. */
+function keep(keepers: Map<string, Keeper>, index: IndexReader, { kind, digest }: Reference, volume: number, snapshot: number): boolean {
+  const key = `${kind}${digestToHex(digest)}`;
+  const keeper = keepers.get(key);
+  if (keeper === undefined) {
+    keepers.set(key, { volume, snapshot, storedLength: index.locate(kind, digest)?.storedLength ?? 0 });
+    return true;
+  }
+  const now = { volume: keeper.volume === volume ? volume : SHARED, snapshot: keeper.snapshot === snapshot ? snapshot : SHARED };
+  if (now.volume === keeper.volume && now.snapshot === keeper.snapshot) return false;
+  Object.assign(keeper, now);
+  return true;
+}
+
+function report(index: IndexReader, names: string[], snapshotIds: { volume: number; id: string }[], keepers: Map<string, Keeper>, logical: number): Usage {
+  const ofVolume = new Array<number>(names.length).fill(0);
+  const ofSnapshot = new Array<number>(snapshotIds.length).fill(0);
+  let reachable = 0;
+  for (const { volume, snapshot, storedLength } of keepers.values()) {
+    reachable += storedLength;
+    if (volume !== SHARED) ofVolume[volume] = (ofVolume[volume] ?? 0) + storedLength;
+    if (snapshot !== SHARED) ofSnapshot[snapshot] = (ofSnapshot[snapshot] ?? 0) + storedLength;
+  }
+  let objects = 0;
+  for (const { storedLength } of index.objects()) objects += storedLength;
+  return {
+    logical,
+    stored: index.state().packBytes,
+    unreachable: Math.max(0, objects - reachable),
+    volumes: names.map((name, volume) => ({
+      name,
+      exclusive: ofVolume[volume] ?? 0,
+      snapshots: snapshotIds.flatMap((snapshot, number) =>
+        snapshot.volume === volume ? [{ id: snapshot.id as SnapshotId, exclusive: ofSnapshot[number] ?? 0 }] : [],
+      ),
+    })),
+  };
+}

@@ -1,0 +1,120 @@
+import { digestsEqual, type Digest } from '../hash/digest.js';
+import type { NodeSource } from '../objects/node-store.js';
+import { sameRoot, type Entry, type ManifestRoot } from './entry.js';
+import { keyToPath, type Key } from './keys.js';
+import { readChildNode, readManifestNode } from './node-cache.js';
+import { sameItem, type ChildRef, type ManifestNode } from './node.js';
+
+/** A path that differs between two manifests: added without `before`, removed without `after`. */
+export interface ManifestChange {
+  readonly path: string;
+  readonly before?: Entry;
+  readonly after?: Entry;
+}
+
+/**
+ * The paths whose entries differ between two manifests, in the order of keys: a folder before what is in it. A modification
+ * time alone is no difference. Subtrees with equal digests are skipped unread: the cost is that of the differing nodes.
+ *
+ * @throws DamageError
+ */
+export function* diffManifests(source: NodeSource, a: ManifestRoot, b: ManifestRoot): Generator<ManifestChange, void, undefined> {
+  if (sameRoot(a, b)) return;
+  let before = top(source, a);
+  let after = top(source, b);
+  for (let level = Math.max(levelOf(before), levelOf(after)); level > 0; level--) {
+    [before, after] = withoutCommon(before, after);
+    before = before.flatMap((node) => (node.level === level ? childrenOf(source, node) : [node]));
+    after = after.flatMap((node) => (node.level === level ? childrenOf(source, node) : [node]));
+  }
+  [before, after] = withoutCommon(before, after);
+  yield* differingItems(new Items(source, before), new Items(source, after));
+}
+
+/** A node that may differ, known by what its parent says of it, and not read before its turn. */
+interface Unread {
+  level: number;
+  after: Key | undefined;
+  lastKey: Key;
+  ref: ChildRef;
+}
+
+function top(source: NodeSource, root: ManifestRoot): Unread[] {
+  if (root === null) return [];
+  const { level, lastKey, totals } = readManifestNode(source, root);
+  return [{ level, after: undefined, lastKey, ref: { ...totals, digest: root } }];
+}
+
+function levelOf(nodes: readonly Unread[]): number {
+  return nodes[0]?.level ?? 0;
+}
+
+function childrenOf(source: NodeSource, { level, after, lastKey, ref }: Unread): Unread[] {
+  const node = readChildNode(source, ref, { level, after, lastKey });
+  return node.keys.map((key, i) => ({ level: level - 1, after: i > 0 ? node.keys[i - 1] : after, lastKey: key, ref: node.child(i) }));
+}
+
+/** Equal nodes hold equal items, and those are nowhere else in either tree: none of them can differ. */
+function withoutCommon(before: Unread[], after: Unread[]): [Unread[], Unread[]] {
+  const common = new Set<Digest>();
+  for (let i = 0, j = 0; i < before.length && j < after.length; ) {
+    const left = before[i]!;
+    const right = after[j]!;
+    if (left.lastKey === right.lastKey && digestsEqual(left.ref.digest, right.ref.digest)) common.add(left.ref.digest).add(right.ref.digest);
+    if (left.lastKey <= right.lastKey) i++;
+    if (right.lastKey <= left.lastKey) j++;
+  }
+  const differs = (node: Unread): boolean => !common.has(node.ref.digest);
+  return common.size === 0 ? [before, after] : [before.filter(differs), after.filter(differs)];
+}
+
+/** A cursor over the items of several leaves, which reads one leaf at a time. */
+class Items {
+  key: Key | undefined;
+  node!: ManifestNode;
+  index = -1;
+  private readonly source: NodeSource;
+  private readonly leaves: readonly Unread[];
+  private nextLeaf = 0;
+
+  constructor(source: NodeSource, leaves: readonly Unread[]) {
+    this.source = source;
+    this.leaves = leaves;
+    this.openNext();
+  }
+
+  advance(): void {
+    this.index++;
+    if (this.index < this.node.count) this.key = this.node.keys[this.index];
+    else this.openNext();
+  }
+
+  entry(): Entry {
+    return this.node.entry(this.index);
+  }
+
+  private openNext(): void {
+    const leaf = this.leaves[this.nextLeaf++];
+    if (leaf !== undefined) this.node = readChildNode(this.source, leaf.ref, leaf);
+    this.index = 0;
+    this.key = leaf === undefined ? undefined : this.node.keys[0];
+  }
+}
+
+function* differingItems(before: Items, after: Items): Generator<ManifestChange, void, undefined> {
+  while (before.key !== undefined || after.key !== undefined) {
+    if (after.key === undefined || (before.key !== undefined && before.key < after.key)) {
+      yield { path: keyToPath(before.key!), before: before.entry() };
+      before.advance();
+    } else if (before.key === undefined || after.key < before.key) {
+      yield { path: keyToPath(after.key), after: after.entry() };
+      after.advance();
+    } else {
+      if (!sameItem(before.node, before.index, after.node, after.index)) {
+        yield { path: keyToPath(after.key), before: before.entry(), after: after.entry() };
+      }
+      before.advance();
+      after.advance();
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import type { Digest } from '../hash/digest.js';
+import { ObjectKind } from '../hash/object-kind.js';
+import type { NodeSink, NodeSource } from '../objects/node-store.js';
+import { descend, type NodeAt } from './descend.js';
+import type { Entry, ManifestRoot } from './entry.js';
+import { successor, type Key } from './keys.js';
+import { readManifestNode } from './node-cache.js';
+import { endsManifestNode, type ChildRef, type ManifestNode } from './node.js';
+import { NodeWriter } from './node-writer.js';
+
+/**
+ * Rewrites one level of a tree, whose items have values of type `V`, and gathers what that means for the level above.
+ * From each edit on, old items run through the writer until a new node ends where an old one did: the old nodes
+ * from there to the next edit stay as they are.
+ */
+export class LevelEdit<V extends Entry | ChildRef> {
+  /** Edits of the level above: by last key, the nodes that came, and null for those that went. */
+  readonly changes = new Map<Key, ChildRef | null>();
+  private readonly sink: NodeSink;
+  private readonly level: number;
+  private readonly write: (writer: NodeWriter, key: Key, value: V) => void;
+  private writer: NodeWriter;
+  private closedNodes = 0;
+  /** Whether no old node of this level was left alone. */
+  private complete = true;
+  /** The old node that is being replayed, or was last. */
+  private old: ManifestNode | undefined;
+  /** The item written last: its new value, or where it was before. */
+  private last: { value: V } | { node: ManifestNode; index: number } | undefined;
+
+  constructor(sink: NodeSink, level: number, write: (writer: NodeWriter, key: Key, value: V) => void) {
+    this.sink = sink;
+    this.level = level;
+    this.write = write;
+    this.writer = new NodeWriter(level);
+  }
+
+  /** `edits`: by key, the value to set, or null to remove. Called once. */
+  run(source: NodeSource, root: ManifestRoot, edits: ReadonlyMap<Key, V | null>): void {
+    const keys = sorted([...edits.keys()]);
+    if (root === null || readManifestNode(source, root).level < this.level) {
+      for (const key of keys) this.put(key, edits.get(key) ?? null);
+    } else this.replay(source, root, keys, edits);
+    if (this.onlyChild === undefined) this.close();
+  }
+
+  /** Whether nothing is left of the whole level. */
+  get isEmpty(): boolean {
+    return this.complete && this.closedNodes === 0;
+  }
+
+  /** The node below when it is the only one left of its level: then no node is written above it, and it is the root. */
+  get onlyChild(): { digest: Digest; isNew: boolean } | undefined {
+    if (this.level === 0 || !this.complete || this.closedNodes > 0 || this.writer.count !== 1) return undefined;
+    const last = this.last!;
+    return 'node' in last ? { digest: last.node.child(last.index).digest, isNew: false } : { digest: (last.value as ChildRef).digest, isNew: true };
+  }
+
+  private replay(source: NodeSource, root: Digest, keys: Key[], edits: ReadonlyMap<Key, V | null>): void {
+    let done: Key | undefined;
+    let isLast = false;
+    for (let next = 0; next < keys.length; ) {
+      let at = descend(source, root, this.level, keys[next]!);
+      if (at.low !== done) this.complete = false;
+      for (;;) {
+        next = this.replayNode(at, keys, next, edits);
+        done = at.node.lastKey;
+        isLast = at.isLast;
+        if (isLast || this.writer.count === 0) break;
+        at = descend(source, root, this.level, successor(done));
+      }
+    }
+    if (!isLast) this.complete = false;
+  }
+
+  /** Merges the edits from `next` on that fall into this node with its items; returns the first edit after it. */
+  private replayNode({ node, isLast }: NodeAt, keys: Key[], next: number, edits: ReadonlyMap<Key, V | null>): number {
+    this.old = node;
+    this.changes.set(node.lastKey, null);
+    let index = 0;
+    for (; next < keys.length; next++) {
+      const key = keys[next]!;
+      if (!isLast && key > node.lastKey) break;
+      for (const end = node.lowerBound(key); index < end; index++) this.keep(node, index);
+      if (node.keys[index] === key) index++;
+      this.put(key, edits.get(key) ?? null);
+    }
+    for (; index < node.count; index++) this.keep(node, index);
+    return next;
+  }
+
+  private put(key: Key, value: V | null): void {
+    if (value === null) return;
+    this.write(this.writer, key, value);
+    this.last = { value };
+    this.closeAtEnd();
+  }
+
+  private keep(node: ManifestNode, index: number): void {
+    this.writer.addItem(node, index);
+    this.last = { node, index };
+    this.closeAtEnd();
+  }
+
+  private closeAtEnd(): void {
+    if (endsManifestNode(this.writer.count, this.writer.lastKey, this.level)) this.close();
+  }
+
+  private close(): void {
+    if (this.writer.count === 0) return;
+    const { lastKey, totals } = this.writer;
+    const bytes = this.writer.finish();
+    // The old node again, as when an edit sets what is there already: nothing changed, nothing to store.
+    if (this.old?.lastKey === lastKey && Buffer.compare(this.old.bytes, bytes) === 0) this.changes.delete(lastKey);
+    else this.changes.set(lastKey, { ...totals, digest: this.sink.put(ObjectKind.manifestNode, bytes) });
+    this.writer = new NodeWriter(this.level);
+    this.closedNodes++;
+  }
+}
+
+/** Keys in ascending order; bulk loads often come sorted already. */
+function sorted(keys: Key[]): Key[] {
+  for (let i = 1; i < keys.length; i++) if (keys[i]! < keys[i - 1]!) return keys.sort();
+  return keys;
+}

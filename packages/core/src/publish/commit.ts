@@ -1,0 +1,121 @@
+import { DamageError, VolumeNotFoundError } from '../errors.js';
+import { digestToHex, type Digest } from '../hash/digest.js';
+import { ObjectKind } from '../hash/object-kind.js';
+import type { IndexReader } from '../index/reader.js';
+import type { VolumeRecord } from '../index/records.js';
+import { sameRoot } from '../manifest/entry.js';
+import { Staging, type StagedObject } from '../objects/staging.js';
+import type { SealedPack } from '../pack/footer.js';
+import type { PackId } from '../pack/pack-id.js';
+import { decodeSnapshotRecord, encodeSnapshotRecord, type SnapshotRecord } from '../snapshot/record.js';
+import { stagedBelow } from '../snapshot/staged-below.js';
+import { changeRefs, type RefTransaction } from './change-refs.js';
+import { ensureLease } from './leases.js';
+import { isLargeMerge, type Proposal, rebase } from './merge-plan.js';
+import type { CommitOutcome, CommitOrder, HeadInfo } from './messages.js';
+import type { PublishParts } from './parts.js';
+import { discardPack, writeSmallPack } from './store-objects.js';
+
+/** How often a large merge is done outside of the lock, before it is done in it whatever it takes. */
+const MAX_MERGES_OUTSIDE = 2;
+
+/**
+ * Publishes a tree as a volume's new head, merged onto the head when that has moved: under the lock, in this order, the new
+ * nodes and the snapshot record in one pack, the change in the ref journal, the index. When it returns the snapshot is durable.
+ * @throws VolumeNotFoundError, StoreFullError, DamageError; nothing is published then.
+ */
+export function commit(parts: PublishParts, order: CommitOrder, objects: StagedObject[]): CommitOutcome {
+  ensureLease(parts);
+  const staging = stage(parts, objects);
+  let proposal: Proposal = { base: order.base.root, ours: order.ours, overwritten: [] };
+  for (let merges = 0; ; merges++) {
+    const lastTime = merges === MAX_MERGES_OUTSIDE;
+    if (!lastTime) {
+      parts.reader.refresh();
+      const head = headOf(parts, existing(parts.reader, order));
+      if (isLargeMerge(staging, proposal, head.root)) {
+        const rebased = rebase(staging, proposal, head.root, order);
+        if (rebased.conflicts !== undefined) return { status: 'conflict', paths: rebased.conflicts, head };
+        proposal = rebased.proposal;
+      }
+    }
+    const outcome = attempt(parts, order, staging, proposal, lastTime);
+    if (outcome !== undefined) return outcome;
+  }
+}
+
+/** One try under the lock; undefined when the head moved so far meanwhile that merging belongs outside of it. */
+function attempt(parts: PublishParts, order: CommitOrder, staging: Staging, proposal: Proposal, mergeHere: boolean): CommitOutcome | undefined {
+  let pack: SealedPack | undefined;
+  try {
+    return changeRefs(parts, (transaction) => {
+      const volume = existing(transaction.reader, order);
+      const head = headOf(parts, volume);
+      if (!mergeHere && isLargeMerge(staging, proposal, head.root)) return undefined;
+      const rebased = rebase(staging, proposal, head.root, order);
+      if (rebased.conflicts !== undefined) return { status: 'conflict', paths: rebased.conflicts, head };
+      const { ours: root, overwritten } = rebased.proposal;
+      if (!order.keepUnchanged && sameRoot(root, head.root)) return { status: 'unchanged', head, overwritten: [...overwritten] };
+
+      const record: SnapshotRecord = {
+        volumeId: volume.id,
+        generation: volume.generation + 1,
+        parent: volume.head,
+        root,
+        createdAtMs: order.createdAtMs,
+        message: order.message,
+        metadata: order.metadata,
+      };
+      const written = newObjects(transaction, staging, record, order);
+      pack = writeSmallPack(parts, transaction.reader, written.objects);
+      transaction.record({ type: 'head', volumeId: volume.id, generation: record.generation, snapshot: digestToHex(written.id), pack: pack.id });
+      transaction.index.putPack(pack, parts.lease);
+      transaction.index.putObjects(pack.id, pack.table);
+      return { status: 'committed', snapshot: written.id, record, overwritten: [...overwritten], storedBytes: pack.sizeBytes };
+    });
+  } catch (error) {
+    if (pack !== undefined) discardPack(parts, pack);
+    throw error;
+  }
+}
+
+/**
+ * The snapshot record, and everything staged that its tree needs and no pack has. What a merge made of the staged nodes and
+ * then dropped stays out. Packs that already have an object of it must not be collected.
+ */
+function newObjects(transaction: RefTransaction, staging: Staging, record: SnapshotRecord, order: CommitOrder): { id: Digest; objects: StagedObject[] } {
+  const known = new Set<PackId>(order.packs);
+  const objects: StagedObject[] = [];
+  for (const object of stagedBelow(staging, record.root)) {
+    const pack = transaction.reader.packOf(object.kind, object.digest);
+    if (pack === undefined) objects.push(object);
+    else known.add(pack);
+  }
+  const gone = transaction.index.retainPacks(known);
+  if (gone.length > 0) {
+    throw new DamageError('a pack that this commit needs was collected', gone.map((id) => ({ kind: 'pack' as const, id, affects: [] })));
+  }
+  const bytes = encodeSnapshotRecord(record);
+  const id = staging.put(ObjectKind.snapshot, bytes);
+  objects.push({ kind: ObjectKind.snapshot, digest: id, bytes });
+  return { id, objects };
+}
+
+/** What is known as published outside of the lock may be collected before it is taken, so everything is staged. */
+function stage(parts: PublishParts, objects: StagedObject[]): Staging {
+  const staging = new Staging({ get: (kind, digest) => parts.objects.get(kind, digest), has: () => false }, parts.hasher);
+  for (const object of objects) staging.add(object);
+  return staging;
+}
+
+function existing(reader: IndexReader, order: CommitOrder): VolumeRecord {
+  const volume = reader.volumeById(order.volumeId);
+  if (volume === undefined) throw new VolumeNotFoundError(order.volumeName ?? order.volumeId);
+  return volume;
+}
+
+function headOf(parts: PublishParts, volume: VolumeRecord): HeadInfo {
+  if (volume.head === null) return { generation: 0, root: null, snapshot: null };
+  const { root } = decodeSnapshotRecord(parts.objects.get(ObjectKind.snapshot, volume.head));
+  return { generation: volume.generation, root, snapshot: volume.head };
+}

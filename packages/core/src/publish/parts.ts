@@ -1,0 +1,58 @@
+import { openDisk } from '../disk/open-disk.js';
+import type { Disk } from '../disk/disk.js';
+import { Encoder } from '../encoding/encoder.js';
+import { createHasher } from '../hash/blake3.js';
+import type { Hasher } from '../hash/hasher.js';
+import { IndexEnvironment } from '../index/environment.js';
+import { IndexReader } from '../index/reader.js';
+import { ObjectReader } from '../objects/object-reader.js';
+import { PackFiles } from '../pack/pack-files.js';
+import { PackShelf } from '../pack/pack-shelf.js';
+import { StoreLayout } from '../pack/store-layout.js';
+import { RefJournal } from '../refs/journal.js';
+import type { PublishConfig } from './messages.js';
+
+/** What the publishing thread works with. */
+export interface PublishParts {
+  readonly config: PublishConfig;
+  /** Id of the engine's lease. */
+  readonly lease: string;
+  readonly layout: StoreLayout;
+  readonly disk: Disk;
+  readonly hasher: Hasher;
+  readonly env: IndexEnvironment;
+  readonly reader: IndexReader;
+  readonly journal: RefJournal;
+  readonly shelf: PackShelf;
+  readonly packs: PackFiles;
+  readonly objects: ObjectReader;
+  readonly encoder: Encoder;
+}
+
+export async function openParts(config: PublishConfig, lease: string): Promise<PublishParts> {
+  const layout = new StoreLayout(config.dir);
+  const disk = await openDisk(config.disk);
+  const hasher = createHasher(config.hash);
+  const env = IndexEnvironment.open(layout.indexDir, { durable: config.disk.durable, ...(config.index === undefined ? {} : { expected: config.index }) });
+  const reader = new IndexReader(env);
+  const packs = new PackFiles(layout);
+  return {
+    config,
+    lease,
+    layout,
+    disk,
+    hasher,
+    env,
+    reader,
+    journal: new RefJournal(disk, layout.refsDir, hasher),
+    shelf: new PackShelf(disk, layout, lease, hasher),
+    packs,
+    objects: new ObjectReader(reader, packs, hasher),
+    encoder: new Encoder(config.compression),
+  };
+}
+
+export async function closeParts(parts: PublishParts): Promise<void> {
+  parts.packs.closeAll();
+  await parts.env.close();
+}

@@ -1,0 +1,125 @@
+import { randomBytes } from 'node:crypto';
+import { Worker } from 'node:worker_threads';
+import { ClosedError, deserializeError, WorkerDiedError } from '../errors.js';
+import type { SealedPack } from '../pack/footer.js';
+import type { StagedObject } from '../objects/staging.js';
+import type { ChangeChecks, ChangeOutcome, CommitOutcome, CommitRequest, PublishCall, PublishCalls, PublishConfig, PublishMessage, PublishReply, VolumeChange } from './messages.js';
+import { bundleObjects } from './object-bundle.js';
+
+interface Waiting {
+  resolve(output: PublishCalls[PublishCall]['output']): void;
+  reject(error: unknown): void;
+}
+
+/** A running thread and the calls that it has not answered. */
+interface Thread {
+  readonly worker: Worker;
+  readonly waiting: Map<number, Waiting>;
+  readonly ended: Promise<void>;
+}
+
+/**
+ * The way to everything that writes the index or refs: one thread per engine, started by the first call, which answers one
+ * call after another. It keeps the process alive only while a call is waiting. When it dies every waiting call rejects with a
+ * WorkerDiedError, and the next call starts another.
+ */
+export class Publisher {
+  /** Owner of this engine's unfinished packs; in the index from `ensureLease` on. */
+  readonly lease = randomBytes(16).toString('hex');
+  private readonly config: PublishConfig;
+  private thread: Thread | undefined;
+  private closing: Promise<void> | undefined;
+  private nextId = 1;
+
+  constructor(config: PublishConfig) {
+    this.config = config;
+  }
+
+  /** Makes this engine known to other processes, durably: before its first unfinished pack. Returns the lease's id. */
+  async ensureLease(): Promise<string> {
+    await this.call('ensureLease', undefined);
+    return this.lease;
+  }
+
+  /** Puts sealed packs into the index: from then on others deduplicate against them. @throws StoreFullError */
+  async publish(packs: SealedPack[]): Promise<void> {
+    if (packs.length > 0) await this.call('publish', packs);
+  }
+
+  /** Stores objects ahead of the commit that will refer to them; the bytes are copied. Returns the size of the pack. @throws StoreFullError */
+  writeObjects(objects: Iterable<StagedObject>): Promise<{ storedBytes: number }> {
+    const bundle = bundleObjects(objects);
+    return this.call('writeObjects', bundle, [bundle.buffer]);
+  }
+
+  /**
+   * Changes names, tags or histories.
+   * @throws VolumeNotFoundError, VolumeExistsError, SnapshotNotFoundError, AlreadyExistsError (`CAIRN_TAG_EXISTS`)
+   */
+  change(change: VolumeChange, checks: ChangeChecks = {}): Promise<ChangeOutcome> {
+    return this.call('change', { change, checks });
+  }
+
+  /** Publishes a tree as a volume's new head. When it resolves the snapshot is durable. @throws VolumeNotFoundError, StoreFullError */
+  commit({ objects, ...order }: CommitRequest): Promise<CommitOutcome> {
+    const bundle = bundleObjects(objects);
+    return this.call('commit', { order, objects: bundle }, [bundle.buffer]);
+  }
+
+  /** Waits for the calls before it, gives the lease back and ends the thread. Idempotent. */
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
+    const { thread } = this;
+    if (thread === undefined) return;
+    await this.send(thread, 'close', undefined);
+    await thread.ended;
+  }
+
+  private call<C extends PublishCall>(call: C, input: PublishCalls[C]['input'], transfer: ArrayBuffer[] = []): Promise<PublishCalls[C]['output']> {
+    if (this.closing !== undefined) return Promise.reject(new ClosedError('store'));
+    this.thread ??= this.start();
+    return this.send(this.thread, call, input, transfer);
+  }
+
+  private async send<C extends PublishCall>(thread: Thread, call: C, input: PublishCalls[C]['input'], transfer: ArrayBuffer[] = []): Promise<PublishCalls[C]['output']> {
+    const message: PublishMessage<C> = { id: this.nextId++, call, input };
+    thread.worker.ref();
+    try {
+      return await new Promise<PublishCalls[C]['output']>((resolve, reject) => {
+        thread.waiting.set(message.id, { resolve: resolve as Waiting['resolve'], reject });
+        thread.worker.postMessage(message, transfer);
+      });
+    } finally {
+      thread.waiting.delete(message.id);
+      if (thread.waiting.size === 0) thread.worker.unref();
+    }
+  }
+
+  private start(): Thread {
+    const data = { config: this.config, lease: this.lease };
+    // Flags of the main thread, such as --input-type, need not be fit for a file.
+    const worker = new Worker(new URL('./publish-thread.js', import.meta.url), { name: 'cairn-publish', workerData: data, execArgv: [] });
+    const waiting: Thread['waiting'] = new Map();
+    const fail = (cause?: unknown): void => {
+      if (this.thread?.worker === worker) this.thread = undefined;
+      for (const call of waiting.values()) call.reject(new WorkerDiedError(cause));
+    };
+    worker.on('message', (reply: PublishReply) => {
+      if ('error' in reply) waiting.get(reply.id)?.reject(deserializeError(reply.error));
+      else waiting.get(reply.id)?.resolve(reply.output);
+    });
+    worker.on('error', fail);
+    worker.on('messageerror', fail);
+    const ended = new Promise<void>((resolve) => {
+      worker.on('exit', () => {
+        fail();
+        resolve();
+      });
+    });
+    return { worker, waiting, ended };
+  }
+}

@@ -1,0 +1,18 @@
+import { assertIndexCurrent } from '../index/current.js';
+import { writeIndex } from '../index/transaction.js';
+import { catchUp } from './change-refs.js';
+import { removeDeadOwners } from './leases.js';
+import type { PublishParts } from './parts.js';
+
+/** What the thread does before its first write: checks that index and journal belong together, and clears up after dead processes. */
+export function startUp(parts: PublishParts): void {
+  // A new index file must not be lost with its name.
+  parts.disk.syncDirectory(parts.layout.indexDir);
+  assertIndexCurrent(parts.reader, parts.layout.refsDir);
+  writeIndex(parts.env, (index) => {
+    catchUp(parts, index);
+    parts.journal.removeLeftovers();
+  });
+  removeDeadOwners(parts);
+  parts.env.checkReaders();
+}

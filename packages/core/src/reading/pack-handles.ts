@@ -1,0 +1,77 @@
+import fs from 'node:fs';
+import { promisify } from 'node:util';
+import { wrapIoError } from '../errors.js';
+import { damagedPack } from '../pack/footer.js';
+import type { PackId } from '../pack/pack-id.js';
+import type { StoreLayout } from '../pack/store-layout.js';
+
+const openAsync = promisify(fs.open);
+const readAsync = promisify(fs.read);
+const closeAsync = promisify(fs.close);
+
+/** Descriptors kept open for the next read. */
+const MAX_IDLE = 16;
+
+interface Handle {
+  fd: Promise<number>;
+  users: number;
+}
+
+/** Packs read off the main thread: a descriptor is closed only when no read uses it. */
+export class PackHandles {
+  private readonly layout: StoreLayout;
+  /** In order of last use. */
+  private readonly open = new Map<PackId, Handle>();
+
+  constructor(layout: StoreLayout) {
+    this.layout = layout;
+  }
+
+  /**
+   * Fills `target` from `offset` of a pack.
+   * @throws DamageError (kind `pack`) when the file is missing or ends before.
+   */
+  async read(id: PackId, offset: number, target: Uint8Array): Promise<void> {
+    const handle = this.open.get(id) ?? { fd: this.openPack(id), users: 0 };
+    this.open.delete(id);
+    this.open.set(id, handle);
+    handle.users++;
+    try {
+      const fd = await handle.fd;
+      for (let done = 0; done < target.byteLength; ) {
+        const { bytesRead } = await readAsync(fd, target, done, target.byteLength - done, offset + done);
+        if (bytesRead === 0) throw damagedPack(id, `it ends before byte ${offset + target.byteLength}`);
+        done += bytesRead;
+      }
+    } catch (error) {
+      throw wrapIoError(error, `cannot read pack ${id}`);
+    } finally {
+      handle.users--;
+      this.trim(MAX_IDLE);
+    }
+  }
+
+  /** Closes what no read uses. */
+  close(): void {
+    this.trim(0);
+  }
+
+  private trim(limit: number): void {
+    for (const [id, handle] of this.open) {
+      if (this.open.size <= limit) return;
+      if (handle.users > 0) continue;
+      this.open.delete(id);
+      handle.fd.then(closeAsync).catch(() => undefined);
+    }
+  }
+
+  private async openPack(id: PackId): Promise<number> {
+    try {
+      return await openAsync(this.layout.packPath(id), 'r');
+    } catch (error) {
+      this.open.delete(id);
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw damagedPack(id, 'the file is missing', error);
+      throw error;
+    }
+  }
+}

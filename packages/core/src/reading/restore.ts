@@ -1,0 +1,225 @@
+import fs from 'node:fs';
+import type { ContentRef } from '../content/content.js';
+import { chunksOf } from '../content/read.js';
+import { ObjectKind } from '../hash/object-kind.js';
+import type { NodeSource } from '../objects/node-store.js';
+import { ChunkRowBuilder, chunkDigest, chunkLength, chunkCount } from '../workers/chunk-rows.js';
+import { Lanes } from '../workers/lanes.js';
+import { Operation } from '../workers/operation.js';
+import type { TaskRunner } from '../workers/pool.js';
+import type { DataReadOptions } from './data-reader.js';
+import type { ReadResult, RestoreFilesTask, RestorePartTask } from './messages.js';
+import { createFile, setTime, writeFully } from './restore-task.js';
+
+/** A file to be made. */
+export interface RestoreItem {
+  path: string;
+  content: ContentRef;
+  executable: boolean;
+  mtimeNs: bigint;
+}
+
+const MIN_TASK_BYTES = 4 << 20;
+const MAX_TASK_BYTES = 64 << 20;
+const MIN_TASK_FILES = 100;
+const MAX_TASK_FILES = 1000;
+
+/** Brings contents back to the file system. */
+export class Restorer {
+  private readonly workers: TaskRunner;
+
+  constructor(workers: TaskRunner) {
+    this.workers = workers;
+  }
+
+  async files(items: Iterable<RestoreItem>, options: DataReadOptions): Promise<void> {
+    const all = [...items];
+    const total = all.reduce((sum, item) => sum + item.content.length, 0);
+    const shares = 2 * this.workers.workers;
+    const taskBytes = clamp(total / shares, MIN_TASK_BYTES, MAX_TASK_BYTES);
+    const taskFiles = clamp(all.length / shares, MIN_TASK_FILES, MAX_TASK_FILES);
+    await this.inOperation(total, options, async (run) => {
+      let group: RestoreItem[] = [];
+      let bytes = 0;
+      const flush = async (): Promise<void> => {
+        if (group.length > 0) await run.files(group, bytes);
+        [group, bytes] = [[], 0];
+      };
+      for (const item of all) {
+        if (item.content.length > taskBytes) {
+          await run.large(item, taskBytes);
+          continue;
+        }
+        if (bytes + item.content.length > taskBytes || group.length >= taskFiles) await flush();
+        group.push(item);
+        bytes += item.content.length;
+      }
+      await flush();
+    });
+  }
+
+  async toFile(content: ContentRef, file: { fd: number; path: string }, options: DataReadOptions): Promise<void> {
+    const taskBytes = clamp(content.length / (2 * this.workers.workers), MIN_TASK_BYTES, MAX_TASK_BYTES);
+    await this.inOperation(content.length, options, (run) => run.parts(content, file, taskBytes));
+  }
+
+  private async inOperation(totalBytes: number, options: DataReadOptions, body: (run: RestoreRun) => Promise<unknown>): Promise<void> {
+    using operation = new Operation(options.signal);
+    const run = new RestoreRun(this.workers, operation, totalBytes, options);
+    try {
+      await body(run);
+    } catch (error) {
+      operation.fail(error);
+    }
+    await run.settled();
+    operation.check();
+  }
+}
+
+/** One restore: its tasks and what they have done. */
+class RestoreRun {
+  private readonly workers: TaskRunner;
+  private readonly operation: Operation;
+  private readonly totalBytes: number;
+  private readonly options: DataReadOptions;
+  private readonly nodes: NodeSource;
+  private readonly verify: boolean;
+  private readonly lanes: Lanes;
+  private readonly tasks = new Set<Promise<void>>();
+  private bytesDone = 0;
+  private filesDone = 0;
+
+  constructor(workers: TaskRunner, operation: Operation, totalBytes: number, options: DataReadOptions) {
+    this.workers = workers;
+    this.operation = operation;
+    this.totalBytes = totalBytes;
+    this.options = options;
+    this.nodes = options.nodes;
+    this.verify = options.verify ?? true;
+    this.lanes = new Lanes(workers.workers + 1);
+  }
+
+  /** Settles when no task is under way any more. Never rejects. */
+  async settled(): Promise<void> {
+    while (this.tasks.size > 0) await Promise.all(this.tasks);
+  }
+
+  /** Starts a task that makes many files. */
+  async files(items: RestoreItem[], bytes: number): Promise<void> {
+    await this.start(async () => {
+      const rows = new ChunkRowBuilder();
+      const files = items.map(({ path, content, executable, mtimeNs }) => {
+        const before = rows.count;
+        for (const { digest, length } of chunksOf(this.nodes, content)) rows.add(digest, length);
+        return { path, executable, mtimeNs, chunks: rows.count - before };
+      });
+      const task: RestoreFilesTask = { type: 'restore-files', flag: this.operation.flag, verify: this.verify, files, rows: rows.finish() };
+      const { missing } = await this.workers.run<ReadResult>('read', task);
+      this.addStaged(task, new Set(missing));
+      this.report(bytes, items.length);
+    });
+  }
+
+  /** Makes one large file by several tasks; returns when they have been started. */
+  async large(item: RestoreItem, taskBytes: number): Promise<void> {
+    const fd = createFile(item.path, item.executable);
+    const parts = await this.parts(item.content, { fd, path: item.path }, taskBytes);
+    const finish = Promise.all(parts)
+      .then(() => {
+        this.operation.check();
+        setTime(fd, item.mtimeNs);
+        this.report(0, 1);
+      })
+      .catch((error: unknown) => {
+        this.operation.fail(error);
+        fs.rmSync(item.path, { force: true });
+      })
+      .finally(() => {
+        fs.closeSync(fd);
+        this.tasks.delete(finish);
+      });
+    this.tasks.add(finish);
+  }
+
+  /** Starts tasks that write a content to a descriptor, which must stay open until all of them have settled. They never reject. */
+  async parts(content: ContentRef, file: { fd: number; path: string }, taskBytes: number): Promise<Promise<void>[]> {
+    const started: Promise<void>[] = [];
+    try {
+      let rows = new ChunkRowBuilder();
+      let position = 0;
+      let bytes = 0;
+      const flush = async (): Promise<void> => {
+        const part = { rows: rows.finish(), position, bytes };
+        started.push((await this.start(() => this.part(file, part))).done);
+        position += bytes;
+        [rows, bytes] = [new ChunkRowBuilder(), 0];
+      };
+      for (const { digest, length } of chunksOf(this.nodes, content)) {
+        if (bytes + length > taskBytes && bytes > 0) await flush();
+        rows.add(digest, length);
+        bytes += length;
+      }
+      if (bytes > 0) await flush();
+    } catch (error) {
+      this.operation.fail(error);
+    }
+    return started;
+  }
+
+  private async part({ fd, path }: { fd: number; path: string }, { rows, position, bytes }: { rows: Uint8Array; position: number; bytes: number }): Promise<void> {
+    const task: RestorePartTask = { type: 'restore-part', flag: this.operation.flag, verify: this.verify, fd, path, position, rows };
+    const missing = new Set((await this.workers.run<ReadResult>('read', task)).missing);
+    this.writeStaged(fd, path, rows, 0, chunkCount(rows), position, missing);
+    this.report(bytes, 0);
+  }
+
+  /** What the workers could not know of: chunks that are staged only. */
+  private addStaged({ files, rows }: RestoreFilesTask, missing: Set<number>): void {
+    if (missing.size === 0) return;
+    let row = 0;
+    for (const { path, chunks, mtimeNs } of files) {
+      const fd = fs.openSync(path, fs.constants.O_WRONLY | (fs.constants.O_NOFOLLOW ?? 0));
+      try {
+        this.writeStaged(fd, path, rows, row, row + chunks, 0, missing);
+        setTime(fd, mtimeNs);
+      } catch (error) {
+        fs.rmSync(path, { force: true });
+        throw error;
+      } finally {
+        fs.closeSync(fd);
+      }
+      row += chunks;
+    }
+  }
+
+  private writeStaged(fd: number, path: string, rows: Uint8Array, from: number, to: number, position: number, missing: Set<number>): void {
+    for (let row = from; row < to; row++) {
+      if (missing.has(row)) writeFully(fd, path, this.nodes.get(ObjectKind.chunk, chunkDigest(rows, row)), position);
+      position += chunkLength(rows, row);
+    }
+  }
+
+  /** Starts a task when there is room for it. `done` never rejects: errors end up in the operation. */
+  private async start(work: () => Promise<void>): Promise<{ done: Promise<void> }> {
+    await this.lanes.acquire();
+    this.operation.check();
+    const task = work()
+      .catch((error: unknown) => this.operation.fail(error))
+      .finally(() => {
+        this.lanes.release();
+        this.tasks.delete(task);
+      });
+    this.tasks.add(task);
+    return { done: task };
+  }
+
+  private report(bytes: number, files: number): void {
+    this.bytesDone += bytes;
+    this.filesDone += files;
+    this.options.onProgress?.({ phase: 'restoring', bytes: this.bytesDone, totalBytes: this.totalBytes, files: this.filesDone, newBytes: 0 });
+  }
+}
+
+function clamp(value: number, low: number, high: number): number {
+  return Math.ceil(Math.min(high, Math.max(low, value)));
+}

@@ -1,0 +1,121 @@
+import { Encoding } from '../encoding/encoding.js';
+import type { Decoder } from '../encoding/decoder.js';
+import { isCairnError } from '../errors.js';
+import { digestsEqual } from '../hash/digest.js';
+import type { Hasher } from '../hash/hasher.js';
+import { ObjectKind } from '../hash/object-kind.js';
+import type { IndexReader } from '../index/reader.js';
+import type { Location } from '../index/records.js';
+import { damagedObject } from '../objects/object-reader.js';
+import type { NodeSource } from '../objects/node-store.js';
+import type { PackHandles } from './pack-handles.js';
+import type { Piece } from './plan.js';
+import { compare } from './read-task.js';
+
+/** Chunks that lie closer together than this are read with one call: the bytes between cost less than a call. */
+const GAP_BYTES = 16 << 10;
+const RUN_BYTES = 1 << 20;
+
+interface Located {
+  piece: Piece;
+  location: Location;
+}
+
+/** Reads little on the main thread, where a worker would cost more than it saves. */
+export class SmallReader {
+  private readonly index: IndexReader;
+  private readonly packs: PackHandles;
+  private readonly hasher: Hasher;
+  private readonly decoder: Decoder;
+  /** Memory for the stored bytes of a run, for the next call to use again. */
+  private spare: Uint8Array | undefined;
+
+  constructor(parts: { index: IndexReader; packs: PackHandles; hasher: Hasher; decoder: Decoder }) {
+    this.index = parts.index;
+    this.packs = parts.packs;
+    this.hasher = parts.hasher;
+    this.decoder = parts.decoder;
+  }
+
+  async read(pieces: Piece[], nodes: NodeSource, verify: boolean, check: () => void): Promise<void> {
+    const located: Located[] = [];
+    for (const piece of pieces) {
+      const location = this.index.locate(ObjectKind.chunk, piece.digest);
+      if (location === undefined) this.fromNodes(piece, nodes);
+      else located.push({ piece, location });
+    }
+    located.sort((a, b) => compare(a.location, b.location));
+    for (const run of runs(located)) {
+      check();
+      await this.readRun(run, nodes, verify);
+    }
+  }
+
+  /** What is staged, has moved to another pack, or is damaged: the slow way knows them all, and verifies. */
+  private fromNodes(piece: Piece, nodes: NodeSource): void {
+    const bytes = nodes.get(ObjectKind.chunk, piece.digest);
+    if (bytes.byteLength !== piece.length) throw damagedObject(ObjectKind.chunk, piece.digest, `has ${bytes.byteLength} bytes, not ${piece.length}`);
+    piece.target.set(bytes.subarray(piece.from, piece.to), piece.at);
+  }
+
+  private async readRun(run: Located[], nodes: NodeSource, verify: boolean): Promise<void> {
+    const [start, end] = [run[0]!.location.offset, endOf(run)];
+    const memory = this.takeMemory(end - start);
+    try {
+      await this.packs.read(run[0]!.location.pack, start, memory.subarray(0, end - start));
+      for (const { piece, location } of run) {
+        const at = location.offset - start;
+        this.deliver(piece, location, memory.subarray(at, at + location.storedLength), verify);
+      }
+    } catch (error) {
+      if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
+      for (const { piece } of run) this.fromNodes(piece, nodes);
+    } finally {
+      this.spare = memory;
+    }
+  }
+
+  private deliver(piece: Piece, location: Location, stored: Uint8Array, verify: boolean): void {
+    const { digest, length, from, to, target, at } = piece;
+    let bytes = stored;
+    if (location.length !== length) throw damagedObject(ObjectKind.chunk, digest, `has ${location.length} bytes, not ${length}`);
+    if (location.encoding !== Encoding.raw) {
+      bytes = new Uint8Array(length);
+      try {
+        this.decoder.decodeInto(location.encoding, stored, bytes);
+      } catch (error) {
+        throw isCairnError(error) ? error : damagedObject(ObjectKind.chunk, digest, 'cannot be decoded', error);
+      }
+    }
+    if (verify && !digestsEqual(this.hasher.digest(bytes), digest)) throw damagedObject(ObjectKind.chunk, digest, 'does not match its digest');
+    target.set(bytes.subarray(from, to), at);
+  }
+
+  private takeMemory(bytes: number): Uint8Array {
+    const spare = this.spare;
+    this.spare = undefined;
+    return spare !== undefined && spare.byteLength >= bytes ? spare : new Uint8Array(Math.max(bytes, RUN_BYTES));
+  }
+}
+
+/** Chunks in disk order, joined where they are neighbours. */
+function* runs(located: Located[]): Generator<Located[]> {
+  let run: Located[] = [];
+  for (const next of located) {
+    const { location } = next;
+    const first = run[0]?.location;
+    const joins =
+      first !== undefined && location.pack === first.pack && location.offset - endOf(run) <= GAP_BYTES && location.offset + location.storedLength - first.offset <= RUN_BYTES;
+    if (!joins && run.length > 0) {
+      yield run;
+      run = [];
+    }
+    run.push(next);
+  }
+  if (run.length > 0) yield run;
+}
+
+function endOf(run: Located[]): number {
+  const { offset, storedLength } = run.at(-1)!.location;
+  return offset + storedLength;
+}

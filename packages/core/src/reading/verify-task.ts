@@ -1,0 +1,49 @@
+import { isCairnError, type Damage, type DamageError } from '../errors.js';
+import { digestsEqual } from '../hash/digest.js';
+import { damagedObject } from '../objects/object-reader.js';
+import type { PackedObject } from '../pack/object-table.js';
+import { rows } from '../pack/object-table.js';
+import type { PackId } from '../pack/pack-id.js';
+import { readFooter } from '../pack/read-footer.js';
+import { StoreLayout } from '../pack/store-layout.js';
+import type { WorkerEnvironment } from '../workers/environment.js';
+import { checkAborted } from '../workers/operation.js';
+import type { PackCheck, VerifyPackTask } from './messages.js';
+
+/** Reads a whole pack again: footer, payloads, decoding, digests. What is damaged is reported; errors of the system are thrown. */
+export async function verifyPack(environment: WorkerEnvironment, task: VerifyPackTask): Promise<PackCheck> {
+  const flag = new Int32Array(task.flag);
+  const check: PackCheck = { objects: 0, bytes: 0, damage: [] };
+  reporting(check.damage, () => {
+    const { table } = readFooter(new StoreLayout(environment.config.dir).packPath(task.id), task.id, environment.hasher);
+    for (const object of rows(table)) {
+      checkAborted(flag);
+      check.objects++;
+      reporting(check.damage, () => {
+        verifyObject(environment, task.id, object);
+        check.bytes += object.length;
+      });
+    }
+  });
+  return check;
+}
+
+function verifyObject(environment: WorkerEnvironment, pack: PackId, { kind, digest, encoding, length, storedLength, offset }: PackedObject): void {
+  const stored = environment.packs.readSync(pack, offset, storedLength, environment.stored(storedLength));
+  const logical = environment.logical(length);
+  try {
+    environment.decoder.decodeInto(encoding, stored, logical);
+  } catch (error) {
+    throw isCairnError(error) ? error : damagedObject(kind, digest, 'cannot be decoded', error);
+  }
+  if (!digestsEqual(environment.hasher.digest(logical), digest)) throw damagedObject(kind, digest, 'does not match its digest');
+}
+
+function reporting(damage: Damage[], action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
+    damage.push(...(error as DamageError).damage);
+  }
+}

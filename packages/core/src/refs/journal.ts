@@ -1,0 +1,183 @@
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import type { Disk } from '../disk/disk.js';
+import { isCairnError, wrapIoError, type Damage, type DamageError } from '../errors.js';
+import type { Hasher } from '../hash/hasher.js';
+import { damagedChange, decodeChange, decodeTable, encodeJournalFile, journalName, seqOfName, TABLE_INTERVAL, type JournalEntry } from './journal-file.js';
+import { applyChange, EMPTY_REF_TABLE, RefChangeError, type RefChange, type RefTable } from './ref-table.js';
+
+const TEMPORARY = /^\.[0-9a-f]{16}\.tmp$/;
+
+/**
+ * The ref journal: one small immutable file per change of a head, tag, name or history. Together with the packs it is
+ * the truth; the index can be rebuilt from it. All writes happen under the index's write lock.
+ */
+export class RefJournal {
+  private readonly disk: Disk;
+  private readonly refsDir: string;
+  private readonly hasher: Hasher;
+
+  constructor(disk: Disk, refsDir: string, hasher: Hasher) {
+    this.disk = disk;
+    this.refsDir = refsDir;
+    this.hasher = hasher;
+  }
+
+  /** The change of that number, or undefined where there is none yet. @throws DamageError */
+  read(seq: number): JournalEntry | undefined {
+    const file = this.pathOf(seq);
+    return fs.existsSync(file) ? decodeChange(readFile(file), seq, this.hasher) : undefined;
+  }
+
+  /**
+   * Writes change `seq`, durably; `table` gives the table after it and is called for every 256th change only.
+   * Returns false, with nothing written, when that number is taken. When it throws, the change is not in the journal.
+   */
+  write(seq: number, change: RefChange, table: () => RefTable): boolean {
+    const bytes = encodeJournalFile({ seq, change }, seq % TABLE_INTERVAL === 0 ? table() : undefined, this.hasher);
+    const temporary = path.join(this.refsDir, `.${randomBytes(8).toString('hex')}.tmp`);
+    try {
+      this.writeDurably(temporary, bytes);
+      return this.publish(temporary, seq);
+    } finally {
+      this.discard(temporary);
+    }
+  }
+
+  /** Takes change `seq` back: only for its writer, under the write lock, while no index holds it. */
+  withdraw(seq: number): void {
+    this.disk.unlink(this.pathOf(seq));
+    this.disk.syncDirectory(this.refsDir);
+  }
+
+  /** Makes a change durable that its writer, now dead, may have left in the page cache. */
+  settle(): void {
+    this.disk.syncDirectory(this.refsDir);
+  }
+
+  /** Removes what dead processes left half written. Only under the write lock: nobody else writes then. */
+  removeLeftovers(): void {
+    for (const name of fs.readdirSync(this.refsDir)) if (TEMPORARY.test(name)) this.discard(path.join(this.refsDir, name));
+  }
+
+  /** Removes the files that come before the full table before the newest one, which is in change `seq`. */
+  tidy(seq: number): void {
+    for (const name of fs.readdirSync(this.refsDir)) {
+      const other = seqOfName(name);
+      if (other !== undefined && other < seq - TABLE_INTERVAL) this.discard(path.join(this.refsDir, name));
+    }
+  }
+
+  private pathOf(seq: number): string {
+    return path.join(this.refsDir, journalName(seq));
+  }
+
+  private writeDurably(file: string, bytes: Uint8Array): void {
+    const out = this.disk.create(file);
+    try {
+      out.writeSync(bytes, 0);
+      out.syncSync();
+    } finally {
+      out.closeSync();
+    }
+  }
+
+  private publish(temporary: string, seq: number): boolean {
+    try {
+      this.disk.link(temporary, this.pathOf(seq));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+      throw error;
+    }
+    try {
+      this.disk.syncDirectory(this.refsDir);
+    } catch (error) {
+      this.withdraw(seq);
+      throw error;
+    }
+    return true;
+  }
+
+  /** A leftover is harmless, so failing to remove it is no error. */
+  private discard(file: string): void {
+    try {
+      this.disk.unlink(file);
+    } catch {
+      // removeLeftovers or the next tidy will meet it again
+    }
+  }
+}
+
+/** Number of the last change in the journal; 0 before the first. */
+export function newestSeq(refsDir: string): number {
+  return listSeqs(refsDir).at(-1) ?? 0;
+}
+
+/** What the journal of a store adds up to, and what of it could not be read. */
+export interface JournalState {
+  table: RefTable;
+  damage: Damage[];
+}
+
+/**
+ * Adds up the journal from its files alone: the newest full table that can be read, and what follows it. A damaged change is
+ * left out and named. While others write it is a state of some moment during the call.
+ */
+export function readJournal(refsDir: string, hasher: Hasher): JournalState {
+  const damage: Damage[] = [];
+  const seqs = listSeqs(refsDir);
+  let table = newestTable(refsDir, seqs, hasher, damage);
+  for (const seq of seqs) {
+    if (seq <= table.seq) continue;
+    if (seq !== table.seq + 1) damage.push(...damagedChange(table.seq + 1, `changes up to ${seq - 1} are missing`).damage);
+    table = { ...afterChange(table, refsDir, seq, hasher, damage), seq };
+  }
+  return { table, damage };
+}
+
+function newestTable(refsDir: string, seqs: number[], hasher: Hasher, damage: Damage[]): RefTable {
+  for (const seq of seqs.filter((candidate) => candidate % TABLE_INTERVAL === 0).reverse()) {
+    const table = salvage(damage, () => decodeTable(readFile(path.join(refsDir, journalName(seq))), seq, hasher));
+    if (table !== undefined) return table;
+  }
+  return EMPTY_REF_TABLE;
+}
+
+function afterChange(table: RefTable, refsDir: string, seq: number, hasher: Hasher, damage: Damage[]): RefTable {
+  const entry = salvage(damage, () => decodeChange(readFile(path.join(refsDir, journalName(seq))), seq, hasher));
+  if (entry === undefined) return table;
+  try {
+    return applyChange(table, entry.change);
+  } catch (error) {
+    if (!(error instanceof RefChangeError)) throw error;
+    damage.push(...damagedChange(seq, error.message, error).damage);
+    return table;
+  }
+}
+
+function salvage<T>(damage: Damage[], read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
+    damage.push(...(error as DamageError).damage);
+    return undefined;
+  }
+}
+
+function listSeqs(refsDir: string): number[] {
+  const names = fs.readdirSync(refsDir);
+  return names
+    .map(seqOfName)
+    .filter((seq) => seq !== undefined)
+    .sort((a, b) => a - b);
+}
+
+function readFile(file: string): Uint8Array {
+  try {
+    return fs.readFileSync(file);
+  } catch (error) {
+    throw wrapIoError(error, `cannot read ${file}`);
+  }
+}

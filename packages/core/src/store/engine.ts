@@ -1,0 +1,153 @@
+import { accessSync, constants } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import type { GearScanner } from '../chunking/gear.js';
+import { WasmGearScanner } from '../chunking/gear.js';
+import type { DiskSpec } from '../disk/disk.js';
+import { openDisk } from '../disk/open-disk.js';
+import { ClosedError, InvalidArgumentError, ReadOnlyError } from '../errors.js';
+import { createHasher } from '../hash/blake3.js';
+import type { Hasher } from '../hash/hasher.js';
+import { assertIndexCurrent } from '../index/current.js';
+import { IndexEnvironment } from '../index/environment.js';
+import { IndexReader } from '../index/reader.js';
+import { ClaimTable } from '../ingest/claims.js';
+import { Ingest } from '../ingest/ingest.js';
+import { ObjectReader } from '../objects/object-reader.js';
+import { PackFiles } from '../pack/pack-files.js';
+import type { StoreFormat } from '../pack/store-format.js';
+import type { StoreLayout } from '../pack/store-layout.js';
+import { Publisher } from '../publish/publisher.js';
+import { DataReader } from '../reading/data-reader.js';
+import type { StoreOptions } from '../types.js';
+import type { Engine } from '../volume/engine.js';
+import type { WorkerConfig } from '../workers/config.js';
+import { WorkerPool } from '../workers/pool.js';
+import { Pressure } from '../workers/pressure.js';
+import type { SharedEngine } from './engine-registry.js';
+import { prepareStoreDir } from './open-dir.js';
+
+/** Options of the first user of a store in this process, which all others share. */
+export interface EngineOptions extends StoreOptions {
+  /** How core's own files are written: durably, or not, or through a disk that injects faults. */
+  disk: DiskSpec;
+}
+
+/** One open store of this process: the layers below, wired. Threads start when there is work for them. */
+export class StoreEngine implements Engine, SharedEngine {
+  readonly layout: StoreLayout;
+  readonly format: StoreFormat;
+  readonly readOnly: boolean;
+  readonly workers: number;
+  readonly hasher: Hasher;
+  readonly index: IndexReader;
+  readonly nodes: ObjectReader;
+  readonly packs: PackFiles;
+  readonly pool: WorkerPool;
+  readonly publisher: Publisher;
+  readonly ingest: Ingest;
+  readonly data: DataReader;
+  readonly verifyReads: boolean;
+  readonly logger: StoreOptions['logger'];
+  private readonly clock: () => Date;
+  private readonly underWay = new Set<Promise<unknown>>();
+  private madeScanner: GearScanner | undefined;
+  private closed = false;
+
+  private constructor(layout: StoreLayout, format: StoreFormat, readOnly: boolean, options: EngineOptions) {
+    this.layout = layout;
+    this.format = format;
+    this.readOnly = readOnly;
+    this.workers = workerCount(options.workers);
+    this.verifyReads = options.verifyReads ?? true;
+    this.logger = options.logger;
+    this.clock = options.clock ?? ((): Date => new Date());
+    const hash = options.hash ?? 'auto';
+    const compression = options.compression ?? 'fast';
+    this.hasher = createHasher(hash);
+    const environment = IndexEnvironment.open(layout.indexDir, { durable: options.disk.durable, readOnly });
+    this.index = new IndexReader(environment);
+    this.packs = new PackFiles(layout);
+    this.nodes = new ObjectReader(this.index, this.packs, this.hasher, options.cacheBytes);
+    const claims = new ClaimTable();
+    const config: WorkerConfig = {
+      dir: layout.dir,
+      disk: options.disk,
+      index: { durable: options.disk.durable, readOnly, expected: environment.identity },
+      hash,
+      compression,
+      claims: claims.memory,
+      pressure: new Pressure().memory,
+    };
+    this.pool = new WorkerPool(config, this.workers);
+    this.publisher = new Publisher({ dir: layout.dir, disk: options.disk, hash, compression, maxBytes: options.maxBytes, index: environment.identity });
+    this.ingest = new Ingest({ workers: this.pool, publisher: this.publisher, claims });
+    this.data = new DataReader({ workers: this.pool, index: this.index, layout, hasher: this.hasher });
+  }
+
+  /** @throws StoreFormatError, DamageError, CairnError: see `openStore` */
+  static async open(dir: string, options: EngineOptions): Promise<StoreEngine> {
+    const disk = await openDisk(options.disk);
+    const { layout, format } = prepareStoreDir(dir, disk, { create: options.create ?? true, allowNetworkFileSystem: options.allowNetworkFileSystem ?? false });
+    const engine = new StoreEngine(layout, format, !isWritable(layout.dir), options);
+    try {
+      assertIndexCurrent(engine.index, layout.refsDir);
+    } catch (error) {
+      await engine.shutDown();
+      throw error;
+    }
+    return engine;
+  }
+
+  /** Made when something small is first cut on this thread. */
+  get scanner(): GearScanner {
+    return (this.madeScanner ??= new WasmGearScanner());
+  }
+
+  now(): Date {
+    return this.clock();
+  }
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.closed) throw new ClosedError('store');
+    const running = work();
+    this.underWay.add(running);
+    try {
+      return await running;
+    } finally {
+      this.underWay.delete(running);
+    }
+  }
+
+  /** @throws ReadOnlyError */
+  assertWritable(handleIsReadOnly: boolean): void {
+    if (handleIsReadOnly || this.readOnly) throw new ReadOnlyError('this store');
+  }
+
+  /** Waits for the calls under way, ends the threads and closes the files. */
+  async shutDown(): Promise<void> {
+    while (this.underWay.size > 0) await Promise.allSettled(this.underWay);
+    this.closed = true;
+    await this.pool.close();
+    await this.publisher.close();
+    this.data.close();
+    this.packs.closeAll();
+    await this.index.close();
+  }
+}
+
+function workerCount(workers = availableParallelism()): number {
+  if (!Number.isInteger(workers) || workers < 1 || workers > 64) {
+    throw new InvalidArgumentError(`no such number of workers: ${workers}`, 'give a whole number from 1 to 64');
+  }
+  return workers;
+}
+
+/** A store on a read-only disk, or of another user, can still be read. */
+function isWritable(dir: string): boolean {
+  try {
+    accessSync(dir, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

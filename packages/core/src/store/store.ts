@@ -1,0 +1,51 @@
+import { ClosedError } from '../errors.js';
+import { measureUsage } from '../maintenance/usage.js';
+import { verifyStore } from '../maintenance/verify.js';
+import type { Store, StoreInfo, StoreOptions, Usage, VerifyReport, Volumes, Work } from '../types.js';
+import type { StoreEngine } from './engine.js';
+import { StoreVolumes } from './volumes.js';
+
+/** One user's handle of an open store. */
+export class StoreHandle implements Store {
+  readonly volumes: Volumes;
+  private readonly engine: StoreEngine;
+  private readonly readOnly: boolean;
+  private readonly release: () => Promise<void>;
+  private closed = false;
+
+  constructor(engine: StoreEngine, release: () => Promise<void>, options: StoreOptions) {
+    this.engine = engine;
+    this.release = release;
+    this.readOnly = options.readOnly === true || engine.readOnly;
+    this.volumes = new StoreVolumes(engine, this.readOnly, () => this.assertOpen());
+  }
+
+  info(): StoreInfo {
+    this.assertOpen();
+    const { layout, format, hasher, workers } = this.engine;
+    return { dir: layout.dir, id: format.storeId, formatVersion: format.version, readOnly: this.readOnly, hash: hasher.implementation, workers };
+  }
+
+  async usage(work: Work = {}): Promise<Usage> {
+    this.assertOpen();
+    return this.engine.run(() => measureUsage(this.engine.index, this.engine.nodes, work));
+  }
+
+  async verify(options: Work & { readData?: boolean } = {}): Promise<VerifyReport> {
+    this.assertOpen();
+    return this.engine.run(() => verifyStore(this.engine, options));
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.release();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private assertOpen(): void {
+    if (this.closed) throw new ClosedError('store');
+  }
+}

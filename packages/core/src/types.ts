@@ -1,0 +1,299 @@
+import type { Readable } from 'node:stream';
+import type { ContentId } from './content/content.js';
+import type { Damage } from './errors.js';
+import type { HashImplementation } from './hash/hasher.js';
+import type { Brand } from './util/brand.js';
+
+/** A snapshot's identity: the BLAKE3 digest of its record, 64 hex digits. */
+export type SnapshotId = Brand<string, 'SnapshotId'>;
+
+/**
+ * Names a snapshot within its volume: `HEAD`, `HEAD~n` (n surviving snapshots back), a tag, a full id, a unique
+ * prefix of six or more digits, or a date (the newest snapshot of that moment; a bare `YYYY-MM-DD` means the end of that day, UTC).
+ */
+export type Ref = string | Date;
+
+/** What a file's bytes can be given as. A string is stored as UTF-8. */
+export type Bytes =
+  | string
+  | ArrayBuffer
+  | SharedArrayBuffer
+  | ArrayBufferView
+  | Blob
+  | AsyncIterable<Uint8Array>
+  | ReadableStream<Uint8Array>;
+
+export type Metadata = Record<string, string | number | boolean>;
+
+/** Options of every call that can take long. An abort rejects with `signal.reason` and leaves nothing behind. */
+export interface Work {
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** Running totals of a long call: `bytes` and `files` done so far; `newBytes` of them were not in the store before. */
+export interface Progress {
+  phase: string;
+  bytes: number;
+  totalBytes?: number;
+  files: number;
+  newBytes: number;
+}
+
+export interface StoreOptions {
+  /** Make the store when the folder is absent or empty. Default true. */
+  create?: boolean;
+  readOnly?: boolean;
+  /** Worker threads for storing and reading. Default: the number of cores. */
+  workers?: number;
+  /** Memory for decoded tree nodes, in bytes. Default 64 MiB. */
+  cacheBytes?: number;
+  /** A commit that would take the packs over this many bytes fails with `CAIRN_STORE_FULL`. Default: no limit. */
+  maxBytes?: number;
+  /** How hard new chunks are compressed: not at all, by a fast zstd where a sample promises to save (default), or as small as zstd gets. */
+  compression?: 'none' | 'fast' | 'max';
+  /** BLAKE3 implementation; both give the same digests. Default `auto`: native where it loads. `CAIRN_HASH` sets what `auto` means. */
+  hash?: 'auto' | HashImplementation;
+  /** Check the digest of every chunk that is read. Default true. */
+  verifyReads?: boolean;
+  /** LMDB is unsafe on network file systems, so they are refused unless this is set. */
+  allowNetworkFileSystem?: boolean;
+  logger?: Pick<Console, 'debug' | 'info' | 'warn' | 'error'>;
+  /** Source of snapshot and modification times, for tests. */
+  clock?: () => Date;
+}
+
+/** An open store. Closing is idempotent and waits for work in flight; the last handle of a process closes the engine. */
+export interface Store extends AsyncDisposable {
+  readonly volumes: Volumes;
+  info(): StoreInfo;
+  /** What is kept, and what each volume and each snapshot alone keeps: walks every tree, so it takes time in a large store. */
+  usage(options?: Work): Promise<Usage>;
+  /**
+   * Checks packs, index, ref journal and every tree; with `readData` also re-reads, decodes and digests every payload.
+   * Damage is reported, not thrown.
+   */
+  verify(options?: Work & { readData?: boolean }): Promise<VerifyReport>;
+  close(): Promise<void>;
+}
+
+export interface StoreInfo {
+  dir: string;
+  id: string;
+  formatVersion: number;
+  readOnly: boolean;
+  hash: HashImplementation;
+  workers: number;
+}
+
+/** Bytes. `logical`: all files of all snapshots; `stored`: the packs; `unreachable`: stored, but kept by no snapshot. */
+export interface Usage {
+  logical: number;
+  stored: number;
+  unreachable: number;
+  volumes: { name: string; exclusive: number; snapshots: { id: SnapshotId; exclusive: number }[] }[];
+}
+
+export interface VerifyReport {
+  ok: boolean;
+  packs: number;
+  chunks: number;
+  bytes: number;
+  damage: Damage[];
+}
+
+export interface Volumes {
+  /** Opens a handle on a volume's newest snapshot. @throws VolumeNotFoundError unless `createIfMissing`. */
+  fromName(name: string, options?: { createIfMissing?: boolean; readOnly?: boolean }): Promise<Volume>;
+  /** A volume without a name that is deleted when its handle closes, or when its process is found dead. */
+  ephemeral(): Promise<Volume>;
+  create(name: string, options?: { allowExisting?: boolean }): Promise<void>;
+  /** All named volumes, by name. */
+  list(): Promise<VolumeInfo[]>;
+  info(name: string): Promise<VolumeInfo>;
+  rename(from: string, to: string): Promise<void>;
+  /** A new volume that shares the history of `from` up to `at` (default: its head), and no data is copied. */
+  fork(from: string, to: string, options?: { at?: Ref }): Promise<void>;
+  delete(name: string, options?: { allowMissing?: boolean }): Promise<void>;
+}
+
+export interface VolumeInfo {
+  name: string;
+  head: SnapshotId | null;
+  generation: number;
+  createdAt: Date;
+  /** Files and symlinks at the head. */
+  files: number;
+  /** Bytes of the files at the head. */
+  size: number;
+}
+
+/** What can be read: a handle (with its own uncommitted changes) or a snapshot. Paths are relative to the volume's root. */
+export interface ReadView extends AsyncDisposable {
+  /** The entries of a folder, by name; with `recursive` everything below it, folder by folder. */
+  listdir(path: string, options?: { recursive?: boolean }): Promise<FileEntry[]>;
+  iterdir(path: string, options?: { recursive?: boolean }): AsyncIterable<FileEntry>;
+  /** @throws FileNotFoundError. Never follows symlinks. */
+  stat(path: string): Promise<FileEntry>;
+  exists(path: string): Promise<boolean>;
+  readFile(path: string, options?: Work): Promise<Uint8Array>;
+  readFile(path: string, encoding: 'utf8'): Promise<string>;
+  /**
+   * Fills each target from `position` (default 0), up to the file's end, and returns the number of bytes filled.
+   * Fastest into memory on a SharedArrayBuffer, which workers fill directly.
+   */
+  readInto(requests: ReadRequest | ReadRequest[], options?: Work & { verify?: boolean }): Promise<number>;
+  /** A byte stream of the version that the file has now, whatever is committed or reloaded while it is read. `end` is inclusive, as in node:fs. */
+  createReadStream(path: string, options?: { start?: number; end?: number; signal?: AbortSignal }): Readable;
+  /** Writes a file or a whole folder to the local disk. @throws FileExistsError when `localPath` exists, unless `force`. */
+  copyToLocal(path: string, localPath: string, options?: Work & { force?: boolean }): Promise<void>;
+  /** Tensors of a safetensors or GGUF file, or of all shards named by a `*.index.json`. @throws InvalidArgumentError on other files. */
+  tensors(path: string): Promise<TensorInfo[]>;
+  /** The chunks of a file in order, and how each is kept. */
+  chunks(path: string): AsyncIterable<ChunkInfo>;
+  close(): Promise<void>;
+}
+
+export interface ReadRequest {
+  path: string;
+  position?: number;
+  target: Uint8Array;
+}
+
+export interface FileEntry {
+  path: string;
+  type: 'file' | 'directory' | 'symlink';
+  size: number;
+  mtimeMs: number;
+  executable: boolean;
+  contentId?: ContentId;
+  symlinkTarget?: string;
+}
+
+/** `storedLength` is the payload's size on disk; `encoding` is `staged` while the chunk is not in a pack yet. */
+export interface ChunkInfo {
+  offset: number;
+  length: number;
+  digest: string;
+  encoding: 'raw' | 'zstd' | 'planes' | 'delta' | 'staged';
+  storedLength: number;
+}
+
+export interface TensorInfo {
+  name: string;
+  dtype: string;
+  /** Outermost dimension first. */
+  shape: number[];
+  path: string;
+  offset: number;
+  size: number;
+  contentId: ContentId;
+}
+
+export interface Snapshot extends ReadView {
+  readonly info: SnapshotInfo;
+}
+
+export interface SnapshotInfo {
+  id: SnapshotId;
+  parent: SnapshotId | null;
+  volume: string;
+  generation: number;
+  createdAt: Date;
+  message: string;
+  metadata: Metadata;
+  tags: string[];
+}
+
+/** A handle: a base snapshot and this handle's own uncommitted changes, which nobody else sees before `commit()`. */
+export interface Volume extends ReadView {
+  /** Undefined for an ephemeral volume. */
+  readonly name: string | undefined;
+  readonly base: SnapshotInfo | null;
+  /** Whether the handle differs from its base. */
+  readonly dirty: boolean;
+  /** Creates or replaces a file, and the folders above it. */
+  writeFile(path: string, data: Bytes, options?: Work & { executable?: boolean }): Promise<void>;
+  appendFile(path: string, data: Bytes, options?: Work): Promise<void>;
+  /** `r`: read; `r+`: read and write an existing file; `w`: read and write a new or emptied one. */
+  open(path: string, flags?: 'r' | 'r+' | 'w'): Promise<FileHandle>;
+  /** Parents too; idempotent. */
+  mkdir(path: string): Promise<void>;
+  symlink(target: string, path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  /** Copies entries, never data. Several sources, or a destination that is a folder, copy into that folder. */
+  copy(source: string | string[], destination: string, options?: { recursive?: boolean; from?: ReadView }): Promise<void>;
+  remove(path: string, options?: { recursive?: boolean; allowMissing?: boolean }): Promise<void>;
+  /**
+   * Publishes this handle's changes atomically and durably, merged onto the head when that has moved, and stands on the result.
+   * Without changes, message and metadata it makes no snapshot and returns the head.
+   * @throws ConflictError with `onConflict: 'fail'`; nothing is published and the changes are kept.
+   */
+  commit(options?: CommitOptions): Promise<CommitResult>;
+  /** Moves to the newest snapshot, own uncommitted changes on top (`discard` drops them). Never commits. */
+  reload(options?: Work & { discard?: boolean }): Promise<{ from: SnapshotInfo | null; to: SnapshotInfo | null }>;
+  /** A commit of its own from the head: all of `edit`, or nothing when it rejects. Without `force` an existing path is a `FileExistsError`. */
+  batchUpload(edit: (batch: Batch) => Promise<void>, options?: CommitOptions & { force?: boolean }): Promise<CommitResult>;
+  /** Newest first. With `path`: only the snapshots that changed what is at that path. */
+  history(options?: { path?: string; from?: Ref }): AsyncIterable<SnapshotInfo>;
+  snapshot(ref?: Ref): Promise<Snapshot>;
+  /** What changed between two snapshots (`to` defaults to the head), by path; modification times alone are no change. */
+  diff(from: Ref, to?: Ref): AsyncIterable<Change>;
+  /** @throws AlreadyExistsError when the tag names another snapshot, unless `force`. */
+  tag(name: string, ref?: Ref, options?: { force?: boolean }): Promise<void>;
+  untag(name: string): Promise<void>;
+  tags(): Promise<{ name: string; snapshot: SnapshotId }[]>;
+  /** A new commit with the tree of an old snapshot: history only grows. @throws CairnError `CAIRN_UNCOMMITTED_CHANGES` on a dirty handle. */
+  rollback(ref: Ref, options?: CommitOptions): Promise<CommitResult>;
+}
+
+export interface FileHandle extends AsyncDisposable {
+  /** Reads at `position`, or where the last positionless read or write ended. 0 bytes mean the end of the file. */
+  read(buffer: Uint8Array, options?: { position?: number }): Promise<{ bytesRead: number }>;
+  write(data: Uint8Array, options?: { position?: number }): Promise<{ bytesWritten: number }>;
+  /** Cuts or extends with zeros. Default 0. */
+  truncate(size?: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Batch {
+  putFile(local: string | URL | { data: Bytes }, remotePath: string, options?: { executable?: boolean }): Promise<void>;
+  /** `ignore`: patterns with gitignore rules, relative to `localPath`. */
+  putDirectory(localPath: string, remotePath: string, options?: { ignore?: string[] }): Promise<void>;
+}
+
+export interface CommitOptions extends Work {
+  message?: string;
+  metadata?: Metadata;
+  /** What happens to a path that this handle and another commit both changed. Default `last-write-wins`: ours. */
+  onConflict?: 'last-write-wins' | 'fail' | ((conflict: Conflict) => 'ours' | 'theirs');
+}
+
+export interface CommitResult {
+  snapshot: SnapshotInfo;
+  changed: boolean;
+  /** Files and symlinks that this commit added, modified and removed. */
+  added: number;
+  modified: number;
+  removed: number;
+  /** Paths whose version by another commit was replaced by ours; that version stays in history. */
+  overwritten: string[];
+  /** `logical`: of the files added and modified; `new`: of those, what no chunk in the store held; `stored`: what was written to disk for it. */
+  bytes: { logical: number; new: number; stored: number };
+}
+
+export interface Change {
+  type: 'added' | 'modified' | 'removed';
+  path: string;
+  before?: FileEntry;
+  after?: FileEntry;
+  /** Bytes of `after` that lie in chunks which `before` does not have; of a removed file, all its bytes. */
+  changedBytes: number;
+}
+
+export interface Conflict {
+  path: string;
+  base?: FileEntry;
+  ours?: FileEntry;
+  theirs?: FileEntry;
+}

@@ -1,0 +1,94 @@
+import { ConflictError } from '../errors.js';
+import type { Digest } from '../hash/digest.js';
+import { ObjectKind } from '../hash/object-kind.js';
+import type { ManifestRoot, Entry } from '../manifest/entry.js';
+import { mergeManifests } from '../manifest/merge.js';
+import type { VolumeId } from '../index/records.js';
+import type { StagedObject, Staging } from '../objects/staging.js';
+import type { PackId } from '../pack/pack-id.js';
+import type { CommitRequest } from '../publish/messages.js';
+import type { CommitOptions, Conflict } from '../types.js';
+import type { Engine } from './engine.js';
+import { toFileEntry } from './read-view.js';
+import { stagedBelow } from './staged-below.js';
+
+/** A place in a volume's history; generation 0 without snapshot is the empty volume before its first commit. */
+export interface Point {
+  generation: number;
+  snapshot: Digest | null;
+  root: ManifestRoot;
+}
+
+export interface TreeCommit {
+  engine: Engine;
+  volumeId: VolumeId;
+  volumeName: string | undefined;
+  staging: Staging;
+  /** Packs that hold data of the tree, stored ahead of the commit. */
+  packs: Iterable<PackId>;
+  base: Point;
+  ours: ManifestRoot;
+  options: CommitOptions & { refuseFileOverFolder: boolean };
+}
+
+export interface TreeCommitted {
+  head: Point;
+  changed: boolean;
+  overwritten: string[];
+  bytes: { new: number; stored: number };
+}
+
+/**
+ * Publishes a tree as the next snapshot of its volume, merged onto the head when that has moved. The merge happens
+ * under the store's lock, in the publishing thread; only a callback of the user is asked here, outside of it, and the
+ * result offered again on top of the head that it was shown.
+ * @throws ConflictError
+ */
+export async function commitTree({ engine, volumeId, volumeName, staging, packs, base, ours, options }: TreeCommit): Promise<TreeCommitted> {
+  const { message = '', metadata = {}, onConflict = 'last-write-wins' } = options;
+  const overwritten = new Set<string>();
+  for (;;) {
+    options.signal?.throwIfAborted();
+    const objects = [...stagedBelow(staging, ours)];
+    const request: CommitRequest = {
+      volumeId,
+      volumeName,
+      base: { generation: base.generation, root: base.root },
+      ours,
+      objects,
+      message,
+      metadata,
+      createdAtMs: engine.now().getTime(),
+      // A volume's first commit makes a snapshot in any case, so that there is one to return.
+      keepUnchanged: message !== '' || Object.keys(metadata).length > 0 || base.snapshot === null,
+      policy: typeof onConflict === 'function' ? 'report' : onConflict,
+      refuseFileOverFolder: options.refuseFileOverFolder,
+      packs: [...packs],
+    };
+    const outcome = await engine.publisher.commit(request);
+    engine.index.refresh();
+    if (outcome.status === 'committed') {
+      for (const path of outcome.overwritten) overwritten.add(path);
+      const { generation, root } = outcome.record;
+      return { head: { generation, snapshot: outcome.snapshot, root }, changed: true, overwritten: [...overwritten].sort(), bytes: { new: chunkBytesOf(objects), stored: outcome.storedBytes } };
+    }
+    if (outcome.status === 'unchanged') return { head: outcome.head ?? base, changed: false, overwritten: [], bytes: { new: 0, stored: 0 } };
+    if (typeof onConflict !== 'function') throw new ConflictError(outcome.paths);
+    const merged = askAndMerge(staging, { base: base.root, ours, theirs: outcome.head.root }, onConflict);
+    for (const path of merged.overwritten) overwritten.add(path);
+    ours = merged.root;
+    base = outcome.head;
+  }
+}
+
+function askAndMerge(staging: Staging, roots: { base: ManifestRoot; ours: ManifestRoot; theirs: ManifestRoot }, ask: (conflict: Conflict) => 'ours' | 'theirs'): { root: ManifestRoot; overwritten: string[] } {
+  return mergeManifests(staging, staging, roots, ({ path, base, ours, theirs }) => {
+    const shown = (key: 'base' | 'ours' | 'theirs', entry: Entry | undefined): Partial<Conflict> => (entry === undefined ? {} : { [key]: toFileEntry(path, entry) });
+    return ask({ path, ...shown('base', base), ...shown('ours', ours), ...shown('theirs', theirs) });
+  });
+}
+
+/** Logical bytes of the chunks among some objects. */
+export function chunkBytesOf(objects: StagedObject[]): number {
+  return objects.reduce((sum, { kind, bytes }) => (kind === ObjectKind.chunk ? sum + bytes.byteLength : sum), 0);
+}

@@ -1,0 +1,28 @@
+import type { GearScanner } from '../chunking/gear.js';
+import type { Hasher } from '../hash/hasher.js';
+import type { IndexReader } from '../index/reader.js';
+import type { Ingest } from '../ingest/ingest.js';
+import type { PublishedObjects } from '../objects/staging.js';
+import type { Publisher } from '../publish/publisher.js';
+import type { DataReader } from '../reading/data-reader.js';
+import type { StoreOptions } from '../types.js';
+
+/** What volumes need of an open store: the parts below them, wired by the layer above. */
+export interface Engine {
+  readonly readOnly: boolean;
+  readonly hasher: Hasher;
+  /** Finds chunk boundaries of small data on the calling thread. */
+  readonly scanner: GearScanner;
+  /** Looks up what any process has published. */
+  readonly index: IndexReader;
+  /** Reads published nodes and records, verified. */
+  readonly nodes: PublishedObjects;
+  readonly publisher: Publisher;
+  readonly ingest: Ingest;
+  readonly data: DataReader;
+  readonly verifyReads: boolean;
+  readonly logger: NonNullable<StoreOptions['logger']> | undefined;
+  now(): Date;
+  /** Runs a call that must end before the engine closes. @throws ClosedError */
+  run<T>(work: () => Promise<T>): Promise<T>;
+}

@@ -1,0 +1,461 @@
+import type { ContentRef } from '../content/content.js';
+import { EMPTY_CONTENT } from '../content/content.js';
+import { CairnError, PathError, ReadOnlyError, VolumeNotFoundError } from '../errors.js';
+import { digestToHex } from '../hash/digest.js';
+import type { VolumeId, VolumeRecord } from '../index/records.js';
+import type { Entry, ManifestRoot } from '../manifest/entry.js';
+import { sameRoot } from '../manifest/entry.js';
+import { mergeManifests } from '../manifest/merge.js';
+import type { StagedObject } from '../objects/staging.js';
+import { Staging } from '../objects/staging.js';
+import { IngestTally } from '../ingest/ingest.js';
+import type {
+  Batch,
+  Bytes,
+  Change,
+  CommitOptions,
+  CommitResult,
+  FileHandle,
+  ReadView,
+  Ref,
+  Snapshot,
+  SnapshotId,
+  SnapshotInfo,
+  Volume,
+  Work,
+} from '../types.js';
+import { Mutex } from '../util/mutex.js';
+import type { BatchTarget } from './batch.js';
+import { uploadBatch } from './batch.js';
+import type { Point } from './commit.js';
+import { chunkBytesOf, commitTree } from './commit.js';
+import { copyEntries } from './copy.js';
+import { changesBetween, countChanges } from './diff.js';
+import type { SharedDraft } from './drafts.js';
+import { Drafts } from './drafts.js';
+import type { Engine } from './engine.js';
+import { History } from './history.js';
+import { OpenFile } from './open-file.js';
+import { checkTagName, normalizePath } from './paths.js';
+import type { Sight } from './read-view.js';
+import { requireFile, View } from './read-view.js';
+import { resolveRef } from './resolve-ref.js';
+import { SnapshotView, treeAt } from './snapshot-view.js';
+import { stagedBelow } from './staged-below.js';
+import { storeBytes } from './store-bytes.js';
+import { WorkingTree } from './working-tree.js';
+
+/** Objects held in memory before a commit; beyond this they go to a pack early. */
+const MAX_STAGED_BYTES = 32 << 20;
+
+/**
+ * A volume's handle. Its tree is the base with all own changes in it, kept as a manifest like any other: reads, diffs and
+ * merges of uncommitted changes are those of committed ones. New nodes and small chunks are staged in memory.
+ */
+export class VolumeHandle extends View implements Volume {
+  protected readonly what = 'volume';
+  private readonly volumeId: VolumeId;
+  private readonly knownName: string | undefined;
+  private readonly readOnly: boolean;
+  private readonly ephemeral: boolean;
+  private readonly historyOf: History;
+  private readonly staging: Staging;
+  private readonly tree: WorkingTree;
+  private readonly drafts: Drafts;
+  /** Guards the tree: every edit is one section. */
+  private readonly editing = new Mutex();
+  /** Guards the base: commit, reload and rollback one after another. */
+  private readonly moving = new Mutex();
+  private basePoint: Point;
+  private baseInfo: SnapshotInfo | null;
+  /** What went to packs ahead of the next commit. */
+  private tally = new IngestTally();
+
+  constructor(engine: Engine, volume: VolumeRecord, options: { readOnly: boolean }) {
+    super(engine);
+    this.volumeId = volume.id;
+    this.knownName = volume.name;
+    this.ephemeral = volume.name === undefined;
+    this.readOnly = options.readOnly || engine.readOnly;
+    this.historyOf = new History(volume.id, engine.index, engine.nodes);
+    this.staging = new Staging(engine.nodes, engine.hasher);
+    this.basePoint = this.pointAt(volume);
+    this.baseInfo = this.infoAt(this.basePoint);
+    this.tree = new WorkingTree(this.staging, this.basePoint.root, () => engine.now());
+    this.drafts = new Drafts(engine, this.staging, this.tree);
+  }
+
+  get name(): string | undefined {
+    return this.knownName;
+  }
+
+  get base(): SnapshotInfo | null {
+    return this.baseInfo;
+  }
+
+  get dirty(): boolean {
+    return this.drafts.dirty || !sameRoot(this.tree.root(), this.basePoint.root);
+  }
+
+  sight(): Promise<Sight> {
+    const now = (): Sight => {
+      const nodes = this.staging.pinned();
+      return { tree: treeAt(nodes, this.tree.root()), nodes };
+    };
+    return this.drafts.dirty ? this.edit(async () => (await this.drafts.settle(), now())) : Promise.resolve(now());
+  }
+
+  async writeFile(path: string, data: Bytes, options: Work & { executable?: boolean } = {}): Promise<void> {
+    const normal = this.editable(path);
+    return this.engine.run(async () => {
+      const { content, adopt } = await this.storeAside(data, options);
+      await this.edit(() => {
+        adopt();
+        this.tree.put(normal, this.fileEntry(content, options.executable ?? this.isExecutable(normal)));
+        this.drafts.replace(normal, content);
+      });
+    });
+  }
+
+  async appendFile(path: string, data: Bytes, options: Work = {}): Promise<void> {
+    const normal = this.editable(path);
+    return this.engine.run(async () => {
+      const { content, nodes } = await this.storeAside(data, options);
+      await this.edit(async () => {
+        const draft = this.openDraft(normal, true);
+        try {
+          const addition = this.engine.data.stream(content, 0, content.length, { nodes, verify: this.engine.verifyReads });
+          for await (const piece of addition) await draft.write(draft.size, piece);
+        } finally {
+          draft.release();
+        }
+      });
+    });
+  }
+
+  async open(path: string, flags: 'r' | 'r+' | 'w' = 'r'): Promise<FileHandle> {
+    if (flags === 'r') return this.engine.run(() => this.openForReading(path));
+    const normal = this.editable(path);
+    return this.engine.run(() =>
+      this.edit(async () => {
+        const draft = this.openDraft(normal, flags === 'w');
+        if (flags === 'w') await draft.truncate(0);
+        const inTurn = <T>(work: () => Promise<T>): Promise<T> => this.engine.run(() => this.edit(work));
+        return new OpenFile({
+          writable: true,
+          read: (position, target) => inTurn(() => draft.read(position, target)),
+          write: (position, bytes) => inTurn(() => draft.write(position, bytes)),
+          truncate: (size) => inTurn(() => draft.truncate(size)),
+          close: () => inTurn(async () => (await draft.settle(), draft.release())),
+        });
+      }),
+    );
+  }
+
+  async mkdir(path: string): Promise<void> {
+    const normal = this.editable(path);
+    return this.engine.run(() => this.settledEdit(() => this.tree.makeFolders(normal)));
+  }
+
+  async symlink(target: string, path: string): Promise<void> {
+    const normal = this.editable(path);
+    return this.engine.run(() =>
+      this.settledEdit(() => {
+        if (target === '' || target.includes('\0')) throw new PathError('EINVAL', normal, 'a symlink needs a target without NUL', 'name the path that it points to');
+        this.tree.put(normal, { type: 'symlink', target, mtimeNs: this.nowNs() });
+      }),
+    );
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    const [source, destination] = [this.editable(from), this.editable(to)];
+    return this.engine.run(() =>
+      this.settledEdit(() => {
+        this.tree.rename(source, destination);
+        this.drafts.rename(source, destination);
+      }),
+    );
+  }
+
+  async copy(source: string | string[], destination: string, options: { recursive?: boolean; from?: ReadView } = {}): Promise<void> {
+    const target = this.editable(destination);
+    return this.engine.run(async () => {
+      const from = options.from ?? this;
+      // Entries of another handle may refer to what only that handle holds in memory.
+      if (from instanceof VolumeHandle && from !== this && from.engine === this.engine) await from.edit(() => from.spill());
+      await copyEntries({ from, sources: [source].flat(), destination: target, intoFolder: /.\/$/.test(destination) || Array.isArray(source), recursive: options.recursive ?? false, engine: this.engine, staging: this.staging, tally: this.tally, tree: this.tree, edit: (work) => this.settledEdit(work) });
+    });
+  }
+
+  async remove(path: string, options: { recursive?: boolean; allowMissing?: boolean } = {}): Promise<void> {
+    const normal = this.editable(path);
+    return this.engine.run(() =>
+      this.settledEdit(() => {
+        this.tree.remove(normal, { recursive: options.recursive ?? false, allowMissing: options.allowMissing ?? false });
+        this.drafts.remove(normal);
+      }),
+    );
+  }
+
+  async commit(options: CommitOptions = {}): Promise<CommitResult> {
+    return this.change(options.signal, () => this.publish({ ...options, refuseFileOverFolder: false }));
+  }
+
+  async rollback(ref: Ref, options: CommitOptions = {}): Promise<CommitResult> {
+    return this.change(options.signal, async () => {
+      await this.assertClean();
+      const target = resolveRef(this.historyOf, ref);
+      await this.moveTo(this.headPoint(), undefined);
+      await this.edit(() => this.tree.reset(this.historyOf.record(target.id).root));
+      try {
+        return await this.publish({ message: `rollback to ${digestToHex(target.id).slice(0, 12)}`, ...options, refuseFileOverFolder: false });
+      } catch (error) {
+        await this.edit(() => this.tree.reset(this.basePoint.root));
+        throw error;
+      }
+    });
+  }
+
+  async reload(options: Work & { discard?: boolean } = {}): Promise<{ from: SnapshotInfo | null; to: SnapshotInfo | null }> {
+    return this.engine.run(() =>
+      this.moving.run(async () => {
+        this.assertOpen();
+        options.signal?.throwIfAborted();
+        const from = this.baseInfo;
+        if (options.discard === true) {
+          await this.edit(() => {
+            this.tree.reset(this.basePoint.root);
+            this.drafts.follow();
+            this.staging.replaceWith([]);
+          });
+        }
+        await this.moveTo(this.headPoint(), undefined);
+        return { from, to: this.baseInfo };
+      }),
+    );
+  }
+
+  async batchUpload(edit: (batch: Batch) => Promise<void>, options: CommitOptions & { force?: boolean } = {}): Promise<CommitResult> {
+    return this.change(options.signal, async () => {
+      const scratch = new VolumeHandle(this.engine, this.currentVolume(), { readOnly: false });
+      const result = await uploadBatch({ engine: this.engine, edit, options, target: scratch.batchTarget() });
+      await this.moveTo(this.headPoint(), undefined);
+      return result;
+    });
+  }
+
+  async *history(options: { path?: string; from?: Ref } = {}): AsyncGenerator<SnapshotInfo> {
+    this.assertOpen();
+    const path = options.path === undefined ? undefined : normalizePath(options.path);
+    const from = options.from === undefined ? undefined : resolveRef(this.historyOf, options.from);
+    yield* this.historyOf.infos({ path, before: from?.generation ?? Infinity, name: this.displayName() });
+  }
+
+  async snapshot(ref: Ref = 'HEAD'): Promise<Snapshot> {
+    this.assertOpen();
+    const { id, generation } = await Promise.resolve(resolveRef(this.historyOf, ref));
+    return new SnapshotView(this.engine, this.historyOf.info(id, generation, this.displayName()), this.historyOf.record(id).root);
+  }
+
+  async *diff(from: Ref, to: Ref = 'HEAD'): AsyncGenerator<Change> {
+    this.assertOpen();
+    const [before, after] = [from, to].map((ref) => this.historyOf.record(resolveRef(this.historyOf, ref).id).root);
+    yield* changesBetween(this.engine.nodes, before ?? null, after ?? null);
+  }
+
+  async tag(name: string, ref: Ref = 'HEAD', options: { force?: boolean } = {}): Promise<void> {
+    this.assertWritable();
+    checkTagName(name);
+    const { id } = resolveRef(this.historyOf, ref);
+    await this.engine.run(() => this.engine.publisher.change({ type: 'tag', volumeId: this.volumeId, tag: name, snapshot: digestToHex(id) }, { force: options.force ?? false, label: this.knownName }));
+  }
+
+  async untag(name: string): Promise<void> {
+    this.assertWritable();
+    await this.engine.run(() => this.engine.publisher.change({ type: 'untag', volumeId: this.volumeId, tag: name }, { label: this.knownName }));
+  }
+
+  async tags(): Promise<{ name: string; snapshot: SnapshotId }[]> {
+    this.assertOpen();
+    return Promise.resolve(this.historyOf.tags());
+  }
+
+  override async close(): Promise<void> {
+    if (this.isClosed) return;
+    await this.moving.run(() => super.close());
+    if (this.ephemeral && !this.readOnly) await this.engine.run(() => this.engine.publisher.change({ type: 'volume-deleted', volumeId: this.volumeId }, { allowMissing: true }));
+  }
+
+  /** Stores data beside the tree; `adopt` makes it part of this handle, inside an edit section. */
+  private async storeAside(data: Bytes, { signal, onProgress }: Work): Promise<{ content: ContentRef; nodes: Staging; adopt: () => void }> {
+    const nodes = this.staging.aside();
+    const content = await storeBytes(this.engine, data, { signal, onProgress, sink: nodes, tally: this.tally });
+    return { content, nodes, adopt: () => this.staging.adopt(nodes) };
+  }
+
+  /** A file to edit in place. @throws FileNotFoundError unless it may be made; EISDIR and EINVAL on folders and symlinks. */
+  private openDraft(path: string, create: boolean): SharedDraft {
+    if (create && this.tree.get(path) === undefined) this.tree.put(path, this.fileEntry(EMPTY_CONTENT, false));
+    return this.drafts.open(path, requireFile(this.tree, path));
+  }
+
+  private async openForReading(path: string): Promise<FileHandle> {
+    const normal = normalizePath(path);
+    const { tree, nodes } = await this.sight();
+    const content = requireFile(tree, normal);
+    return new OpenFile({
+      writable: false,
+      read: (position, target) => this.engine.run(() => this.engine.data.readInto([{ content, position, target }], { nodes, verify: this.engine.verifyReads })),
+      write: () => Promise.reject(new ReadOnlyError('a file opened for reading')),
+      truncate: () => Promise.reject(new ReadOnlyError('a file opened for reading')),
+      close: () => Promise.resolve(),
+    });
+  }
+
+  private fileEntry(content: ContentRef, executable: boolean): Entry {
+    return { type: 'file', content, executable, mtimeNs: this.nowNs() };
+  }
+
+  private isExecutable(path: string): boolean {
+    const entry = path === '' ? undefined : this.tree.get(path);
+    return entry?.type === 'file' && entry.executable;
+  }
+
+  private nowNs(): bigint {
+    return BigInt(this.engine.now().getTime()) * 1_000_000n;
+  }
+
+  private displayName(): string {
+    return this.historyOf.volume()?.name ?? this.knownName ?? '';
+  }
+
+  private editable(path: string): string {
+    this.assertWritable();
+    return normalizePath(path);
+  }
+
+  private assertWritable(): void {
+    this.assertOpen();
+    if (this.readOnly) throw new ReadOnlyError(this.knownName === undefined ? 'this volume' : `volume '${this.knownName}'`);
+  }
+
+  /** Runs a section that may change the tree; no two run at once. */
+  private edit<T>(work: () => Promise<T> | T): Promise<T> {
+    return this.editing.run(async () => {
+      const result = await work();
+      if (this.staging.sizeBytes > MAX_STAGED_BYTES) await this.spill();
+      return result;
+    });
+  }
+
+  /** An edit of the tree that has to see what was written to open files. */
+  private settledEdit(work: () => void): Promise<void> {
+    return this.edit(async () => {
+      await this.drafts.settle();
+      work();
+    });
+  }
+
+  /** Puts staged objects into a pack ahead of the commit, and drops those that nothing needs any more. Inside an edit section. */
+  private async spill(): Promise<void> {
+    await this.drafts.settle();
+    const objects = this.stagedNow();
+    this.tally.newBytes += chunkBytesOf(objects);
+    this.tally.storedBytes += (await this.engine.publisher.writeObjects(objects)).storedBytes;
+    this.engine.index.refresh();
+    this.staging.replaceWith([]);
+  }
+
+  private stagedNow(): StagedObject[] {
+    return [...stagedBelow(this.staging, this.tree.root(), this.drafts.contents())];
+  }
+
+  /** A change of the base: one at a time, and not on a read-only handle. */
+  private change<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    this.assertWritable();
+    return this.engine.run(() =>
+      this.moving.run(() => {
+        this.assertOpen();
+        signal?.throwIfAborted();
+        return work();
+      }),
+    );
+  }
+
+  private async publish(options: CommitOptions & { refuseFileOverFolder: boolean }): Promise<CommitResult> {
+    const base = this.basePoint;
+    const ours = await this.edit(async () => (await this.drafts.settle(), this.tree.root()));
+    const counts = countChanges(this.staging, base.root, ours);
+    const { engine, volumeId, staging, tally } = this;
+    this.tally = new IngestTally();
+    const committed = await commitTree({ engine, volumeId, volumeName: this.knownName, staging, packs: tally.packs, base, ours, options }).catch((error: unknown) => {
+      this.tally.add(tally);
+      throw error;
+    });
+    await this.moveTo(committed.head, ours);
+    const snapshot = this.baseInfo;
+    if (snapshot === null) throw new Error('a commit left no snapshot');
+    const { logical, ...changes } = counts;
+    const bytes = { logical, new: tally.newBytes + committed.bytes.new, stored: tally.storedBytes + committed.bytes.stored };
+    return { snapshot, changed: committed.changed, ...changes, overwritten: committed.overwritten, bytes };
+  }
+
+  /**
+   * Makes `head` the base, with what is uncommitted on top of it. `published` is the tree that `head` holds already, of
+   * this handle's making; null when it holds nothing of ours.
+   */
+  private async moveTo(head: Point, published: ManifestRoot | undefined): Promise<void> {
+    await this.edit(async () => {
+      await this.drafts.settle();
+      const working = this.tree.root();
+      const from = published === undefined ? this.basePoint.root : published;
+      const root = sameRoot(working, from)
+        ? head.root
+        : mergeManifests(this.staging, this.staging, { base: from, ours: working, theirs: head.root }, () => 'ours').root;
+      this.tree.reset(root);
+      this.basePoint = head;
+      this.baseInfo = this.infoAt(head);
+      this.drafts.follow();
+      this.engine.index.refresh();
+      this.staging.replaceWith(this.stagedNow());
+    });
+  }
+
+  private async assertClean(): Promise<void> {
+    const dirty = await this.edit(async () => (await this.drafts.settle(), this.dirty));
+    if (dirty) {
+      throw new CairnError('CAIRN_UNCOMMITTED_CHANGES', 'this handle has changes that are not committed', {
+        hint: 'commit() them, or drop them with reload({ discard: true })',
+      });
+    }
+  }
+
+  /** @throws VolumeNotFoundError once the volume is deleted */
+  private currentVolume(): VolumeRecord {
+    const volume = this.historyOf.volume();
+    if (volume === undefined) throw new VolumeNotFoundError(this.knownName ?? 'ephemeral');
+    return volume;
+  }
+
+  private headPoint(): Point {
+    return this.pointAt(this.currentVolume());
+  }
+
+  private pointAt({ generation, head }: VolumeRecord): Point {
+    return { generation, snapshot: head, root: head === null ? null : this.historyOf.record(head).root };
+  }
+
+  private infoAt({ snapshot, generation }: Point): SnapshotInfo | null {
+    return snapshot === null ? null : this.historyOf.info(snapshot, generation, this.displayName());
+  }
+
+  private batchTarget(): BatchTarget {
+    return {
+      staging: this.staging,
+      tree: this.tree,
+      edit: (work) => this.edit(work),
+      tally: this.tally,
+      commit: (options) => this.publish(options),
+    };
+  }
+}

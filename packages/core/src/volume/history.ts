@@ -1,0 +1,108 @@
+import type { Digest } from '../hash/digest.js';
+import { digestToHex } from '../hash/digest.js';
+import { ObjectKind } from '../hash/object-kind.js';
+import type { IndexReader } from '../index/reader.js';
+import type { VolumeId, VolumeRecord } from '../index/records.js';
+import { diffManifests } from '../manifest/diff.js';
+import type { ManifestRoot } from '../manifest/entry.js';
+import type { NodeSource } from '../objects/node-store.js';
+import type { SnapshotRecord } from '../snapshot/record.js';
+import { decodeSnapshotRecord } from '../snapshot/record.js';
+import type { SnapshotId, SnapshotInfo } from '../types.js';
+
+/** One surviving snapshot of a volume. */
+export interface Step {
+  generation: number;
+  id: Digest;
+}
+
+/** The history of one volume as the index tells it: what every process has committed by now. */
+export class History {
+  readonly volumeId: VolumeId;
+  private readonly index: IndexReader;
+  private readonly nodes: NodeSource;
+
+  constructor(volumeId: VolumeId, index: IndexReader, nodes: NodeSource) {
+    this.volumeId = volumeId;
+    this.index = index;
+    this.nodes = nodes;
+  }
+
+  /** The volume as it is now, in all processes; undefined once it is deleted. */
+  volume(): VolumeRecord | undefined {
+    this.index.refresh();
+    return this.index.volumeById(this.volumeId);
+  }
+
+  *newestFirst(before = Infinity): Iterable<Step> {
+    this.index.refresh();
+    for (const { generation, snapshot } of this.index.generations(this.volumeId, { reverse: true })) {
+      if (generation <= before) yield { generation, id: snapshot };
+    }
+  }
+
+  tag(name: string): Digest | undefined {
+    this.index.refresh();
+    return this.index.tag(this.volumeId, name);
+  }
+
+  tags(): { name: string; snapshot: SnapshotId }[] {
+    this.index.refresh();
+    return this.index.tags(this.volumeId).map(({ name, snapshot }) => ({ name, snapshot: digestToHex(snapshot) as string as SnapshotId }));
+  }
+
+  byPrefix(hexPrefix: string): Step[] {
+    this.index.refresh();
+    return this.index.snapshotsByPrefix(this.volumeId, hexPrefix).map(({ generation, snapshot }) => ({ generation, id: snapshot }));
+  }
+
+  generationOf(id: Digest): number | undefined {
+    return this.byPrefix(digestToHex(id))[0]?.generation;
+  }
+
+  /** @throws DamageError when the record is missing or altered. */
+  record(id: Digest): SnapshotRecord {
+    return decodeSnapshotRecord(this.nodes.get(ObjectKind.snapshot, id));
+  }
+
+  /** What the public API tells of a snapshot; `name` is the volume's name now. */
+  info(id: Digest, generation: number, name: string): SnapshotInfo {
+    const record = this.record(id);
+    const hex = digestToHex(id) as string as SnapshotId;
+    return {
+      id: hex,
+      parent: record.parent === null ? null : (digestToHex(record.parent) as string as SnapshotId),
+      volume: name,
+      generation,
+      createdAt: new Date(record.createdAtMs),
+      message: record.message,
+      metadata: record.metadata,
+      tags: this.tags()
+        .filter((tag) => tag.snapshot === hex)
+        .map((tag) => tag.name),
+    };
+  }
+
+  /** What the public API tells of each snapshot, newest first; with `path` only of those that changed what is there. */
+  *infos({ path, before, name }: { path: string | undefined; before: number; name: string }): Generator<SnapshotInfo> {
+    let later: { step: Step; root: ManifestRoot } | undefined;
+    for (const step of this.newestFirst(before)) {
+      if (path === undefined) {
+        yield this.info(step.id, step.generation, name);
+        continue;
+      }
+      const root = this.record(step.id).root;
+      if (later !== undefined && this.differAt(path, root, later.root)) yield this.info(later.step.id, later.step.generation, name);
+      later = { step, root };
+    }
+    if (path !== undefined && later !== undefined && this.differAt(path, null, later.root)) yield this.info(later.step.id, later.step.generation, name);
+  }
+
+  /** Whether two trees differ at a path or below it. */
+  private differAt(path: string, older: ManifestRoot, newer: ManifestRoot): boolean {
+    for (const change of diffManifests(this.nodes, older, newer)) {
+      if (path === '' || change.path === path || change.path.startsWith(`${path}/`)) return true;
+    }
+    return false;
+  }
+}

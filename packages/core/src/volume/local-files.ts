@@ -1,0 +1,128 @@
+import type { Dirent } from 'node:fs';
+import { closeSync, promises as fs, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ignore from 'ignore';
+import { CairnError, FileNotFoundError, InvalidPathError, SourceChangedError, wrapIoError } from '../errors.js';
+import type { SourceStat } from '../ingest/source.js';
+import { isUnchanged, openSource, settledStat, sourceStat, statOf } from '../ingest/source.js';
+import { joinPath, normalizePath } from './paths.js';
+
+/** A local file, symlink or folder that is to be stored at `remotePath`. */
+export interface LocalEntry {
+  localPath: string;
+  remotePath: string;
+  type: 'file' | 'directory' | 'symlink';
+  stat: { size: number };
+  mtimeNs: bigint;
+  target?: string;
+}
+
+/** Attempts to read a small file that keeps changing. */
+const READ_ATTEMPTS = 3;
+
+/** @throws CairnError `ENOENT` when nothing is there, `EINVAL` on sockets, pipes and devices. */
+export async function localEntry(local: string | URL, remotePath: string): Promise<LocalEntry> {
+  const localPath = local instanceof URL ? fileURLToPath(local) : local;
+  const entry = await entryAt(localPath, remotePath);
+  if (entry === undefined) {
+    throw new CairnError('EINVAL', `'${localPath}' is a socket, pipe or device`, { hint: 'only files, folders and symlinks are stored; a pipe can be read with { data: createReadStream(path) }' });
+  }
+  return entry;
+}
+
+/**
+ * A local folder and all below it, folders before what they hold, in the order of names. Sockets, pipes and devices are
+ * passed over and told to `skipped`. `patterns` follow gitignore rules.
+ */
+export async function* localTree(localPath: string, remotePath: string, patterns: string[], skipped: (path: string) => void): AsyncGenerator<LocalEntry> {
+  const root = await localEntry(localPath, remotePath);
+  if (root.type !== 'directory') throw new CairnError('ENOTDIR', `'${localPath}' is no folder`, { hint: 'use putFile() for a single file' });
+  const ignored = patterns.length > 0 ? ignore().add(patterns) : undefined;
+  if (remotePath !== '') yield root;
+  const waiting: { local: string; inside: string }[] = [{ local: localPath, inside: '' }];
+  for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
+    const below: typeof waiting = [];
+    for (const child of await readFolder(folder.local)) {
+      const inside = joinPath(folder.inside, child.name);
+      if (ignored?.ignores(child.isDirectory() ? `${inside}/` : inside) === true) continue;
+      const local = join(folder.local, child.name);
+      const entry = await entryAt(local, joinPath(remotePath, normalizePath(inside)));
+      if (entry === undefined) {
+        skipped(local);
+        continue;
+      }
+      yield entry;
+      if (entry.type === 'directory') below.push({ local, inside });
+    }
+    waiting.push(...below.reverse());
+  }
+}
+
+/** Reads a small file whole, and makes sure that it did not change meanwhile. @throws FileNotFoundError, SourceChangedError */
+export async function readSmallFile(path: string): Promise<{ bytes: Uint8Array; stat: SourceStat }> {
+  const fd = openSource(path);
+  try {
+    for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
+      const before = await settledStat(path, fd);
+      const bytes = readFrom(path, fd, Number(before.size));
+      if (isUnchanged(before, statOf(path, fd)) && bytes.byteLength === Number(before.size)) return { bytes, stat: sourceStat(before) };
+    }
+  } finally {
+    closeSync(fd);
+  }
+  throw new SourceChangedError(path);
+}
+
+/** Up to `size` bytes; fewer when the file has shrunk. */
+function readFrom(path: string, fd: number, size: number): Uint8Array {
+  const bytes = new Uint8Array(size);
+  let done = 0;
+  try {
+    for (let count = -1; done < size && count !== 0; done += count) count = readSync(fd, bytes, done, size - done, done);
+  } catch (error) {
+    throw localError(error, path);
+  }
+  return bytes.subarray(0, done);
+}
+
+async function entryAt(localPath: string, remotePath: string): Promise<LocalEntry | undefined> {
+  try {
+    const stat = await fs.lstat(localPath, { bigint: true });
+    const type = stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'symlink' : undefined;
+    if (type === undefined) return undefined;
+    return {
+      localPath,
+      remotePath,
+      type,
+      stat: { size: Number(stat.size) },
+      mtimeNs: stat.mtimeNs,
+      ...(type === 'symlink' ? { target: await fs.readlink(localPath) } : {}),
+    };
+  } catch (error) {
+    throw localError(error, localPath);
+  }
+}
+
+/** Names are read as bytes: one that is no UTF-8 must not be stored under another name without a word. */
+async function readFolder(path: string): Promise<{ name: string; isDirectory(): boolean }[]> {
+  let children: Dirent<Buffer>[];
+  try {
+    children = await fs.readdir(path, { withFileTypes: true, encoding: 'buffer' });
+  } catch (error) {
+    throw localError(error, path);
+  }
+  const named = children.map((child) => {
+    const name = child.name.toString('utf8');
+    if (!Buffer.from(name, 'utf8').equals(child.name)) throw new InvalidPathError(join(path, name), 'its name is not UTF-8');
+    return { name, isDirectory: () => child.isDirectory() };
+  });
+  return named.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function localError(error: unknown, path: string): unknown {
+  if (error instanceof Error && (error as NodeJS.ErrnoException).code === 'ENOENT') {
+    return new FileNotFoundError(path, 'no such local file or folder: check the path');
+  }
+  return wrapIoError(error, `cannot read '${path}'`);
+}

@@ -1,0 +1,55 @@
+import { InvalidArgumentError, SnapshotNotFoundError } from '../errors.js';
+import type { Digest } from '../hash/digest.js';
+import { digestFromHex, digestToHex } from '../hash/digest.js';
+import type { Ref } from '../types.js';
+import type { History } from './history.js';
+
+const DATE = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$/;
+const DAY_MS = 86_400_000;
+
+/**
+ * Resolves a ref within one volume to the id and generation of a surviving snapshot.
+ * @throws SnapshotNotFoundError with the candidates where a prefix is ambiguous.
+ */
+export function resolveRef(history: History, ref: Ref): { generation: number; id: Digest } {
+  if (ref instanceof Date) return atTime(history, ref.getTime(), ref.toISOString());
+  const back = /^HEAD(?:~(\d*))?$/.exec(ref);
+  if (back) return stepsBack(history, back[1] === undefined ? 0 : back[1] === '' ? 1 : Number(back[1]), ref);
+  const tagged = history.tag(ref);
+  if (tagged !== undefined) return found(history, tagged, ref);
+  if (/^[0-9a-f]{64}$/.test(ref)) return found(history, digestFromHex(ref), ref);
+  if (/^[0-9a-f]{6,63}$/.test(ref)) return byPrefix(history, ref);
+  if (DATE.test(ref)) {
+    const time = Date.parse(ref.length === 10 ? `${ref}T00:00:00Z` : ref);
+    if (Number.isNaN(time)) throw new InvalidArgumentError(`no such date: '${ref}'`, 'write it as 2026-01-31 or 2026-01-31T12:00:00Z');
+    return atTime(history, ref.length === 10 ? time + DAY_MS - 1 : time, ref);
+  }
+  throw new SnapshotNotFoundError(ref);
+}
+
+function found(history: History, id: Digest, ref: string): { generation: number; id: Digest } {
+  const generation = history.generationOf(id);
+  if (generation === undefined) throw new SnapshotNotFoundError(ref);
+  return { generation, id };
+}
+
+function byPrefix(history: History, prefix: string): { generation: number; id: Digest } {
+  const matches = history.byPrefix(prefix);
+  const ids = [...new Set(matches.map((match) => digestToHex(match.id)))];
+  if (ids.length > 1) throw new SnapshotNotFoundError(prefix, ids);
+  const match = matches[0];
+  if (match === undefined) throw new SnapshotNotFoundError(prefix);
+  return match;
+}
+
+function stepsBack(history: History, steps: number, ref: string): { generation: number; id: Digest } {
+  let left = steps;
+  for (const step of history.newestFirst()) if (left-- === 0) return step;
+  throw new SnapshotNotFoundError(ref);
+}
+
+/** The newest snapshot made at or before a moment. */
+function atTime(history: History, timeMs: number, ref: string): { generation: number; id: Digest } {
+  for (const step of history.newestFirst()) if (history.record(step.id).createdAtMs <= timeMs) return step;
+  throw new SnapshotNotFoundError(ref);
+}

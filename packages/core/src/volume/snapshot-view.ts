@@ -1,0 +1,33 @@
+import type { ManifestRoot } from '../manifest/entry.js';
+import { getEntry, listFolder, walkTree } from '../manifest/read.js';
+import type { NodeSource } from '../objects/node-store.js';
+import type { Snapshot, SnapshotInfo } from '../types.js';
+import type { Engine } from './engine.js';
+import type { Sight, TreeView } from './read-view.js';
+import { View } from './read-view.js';
+
+/** The tree under one manifest root. */
+export function treeAt(nodes: NodeSource, root: ManifestRoot): TreeView {
+  return {
+    get: (path) => getEntry(nodes, root, path),
+    list: (folder) => listFolder(nodes, root, folder),
+    walk: (folder) => walkTree(nodes, root, folder),
+  };
+}
+
+/** An immutable version of a volume. */
+export class SnapshotView extends View implements Snapshot {
+  readonly info: SnapshotInfo;
+  protected readonly what = 'snapshot';
+  private readonly tree: TreeView;
+
+  constructor(engine: Engine, info: SnapshotInfo, root: ManifestRoot) {
+    super(engine);
+    this.info = info;
+    this.tree = treeAt(engine.nodes, root);
+  }
+
+  sight(): Promise<Sight> {
+    return Promise.resolve({ tree: this.tree, nodes: this.engine.nodes });
+  }
+}

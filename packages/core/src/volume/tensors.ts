@@ -1,0 +1,75 @@
+import { detectLayout, tensorsOf } from '../chunking/layout.js';
+import type { TensorHeader } from '../chunking/tensor-header.js';
+import type { ContentRef } from '../content/content.js';
+import { buildContent, chunksOf, contentId } from '../content/content.js';
+import { InvalidArgumentError } from '../errors.js';
+import type { NodeSink } from '../objects/node-store.js';
+import type { TensorInfo } from '../types.js';
+import type { Engine } from './engine.js';
+import { joinPath, normalizePath, parentOf } from './paths.js';
+import type { Sight } from './read-view.js';
+import { requireFile } from './read-view.js';
+
+/** Prefix bytes read at first: enough for the header of most models. */
+const FIRST_PREFIX_BYTES = 1 << 20;
+/** A shard index is small; a larger file of that name is none. */
+const MAX_SHARD_INDEX_BYTES = 64 << 20;
+
+/**
+ * The tensors of a weights file, or of all shards that a `*.index.json` names.
+ * @throws InvalidArgumentError when the file is no safetensors, GGUF or shard index.
+ */
+export async function readTensors(engine: Engine, sight: Sight, path: string): Promise<TensorInfo[]> {
+  if (!path.endsWith('.index.json')) return fileTensors(engine, sight, path);
+  const tensors: TensorInfo[] = [];
+  for (const shard of await shardsOf(engine, sight, path)) tensors.push(...(await fileTensors(engine, sight, shard)));
+  return tensors;
+}
+
+async function fileTensors(engine: Engine, sight: Sight, path: string): Promise<TensorInfo[]> {
+  const content = requireFile(sight.tree, path);
+  const headers = await tensorHeaders(engine, sight, content);
+  if (headers === undefined) {
+    throw new InvalidArgumentError(`'${path}' is neither a safetensors nor a GGUF file`, 'name a .safetensors or .gguf file, or the .index.json of a sharded model');
+  }
+  return headers.map(({ name, dtype, shape, offset, size }) => ({ name, dtype, shape, path, offset, size, contentId: rangeId(engine, sight, content, offset, size) }));
+}
+
+/** Reads as much of the file's beginning as the header needs. */
+async function tensorHeaders(engine: Engine, sight: Sight, content: ContentRef): Promise<TensorHeader[] | undefined> {
+  let want = Math.min(FIRST_PREFIX_BYTES, content.length);
+  for (;;) {
+    const prefix = new Uint8Array(want);
+    await engine.data.readInto([{ content, position: 0, target: prefix }], { nodes: sight.nodes, verify: engine.verifyReads });
+    const result = detectLayout(prefix, want === content.length);
+    if ('layout' in result) return result.layout.format === 'generic' ? undefined : tensorsOf(prefix);
+    want = Math.min(content.length, Math.max(result.need, want + 1));
+  }
+}
+
+/** Tensors start and end on chunk boundaries, so the identity of their bytes follows from the chunks that are known already. */
+function rangeId(engine: Engine, sight: Sight, content: ContentRef, offset: number, size: number): TensorInfo['contentId'] {
+  const digestOnly: NodeSink = { put: (_kind, bytes) => engine.hasher.digest(bytes) };
+  const end = Math.min(offset + size, content.length);
+  return contentId(buildContent(digestOnly, offset < end ? chunksOf(sight.nodes, content, offset, end) : []));
+}
+
+async function shardsOf(engine: Engine, sight: Sight, path: string): Promise<string[]> {
+  const fault = (): InvalidArgumentError =>
+    new InvalidArgumentError(`'${path}' is no shard index`, 'it needs a "weight_map" object from tensor names to file names, as Transformers writes it');
+  const content = requireFile(sight.tree, path);
+  if (content.length > MAX_SHARD_INDEX_BYTES) throw fault();
+  const bytes = new Uint8Array(content.length);
+  await engine.data.readInto([{ content, position: 0, target: bytes }], { nodes: sight.nodes, verify: engine.verifyReads });
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(Buffer.from(bytes.buffer).toString('utf8'));
+  } catch {
+    throw fault();
+  }
+  const map = typeof parsed === 'object' && parsed !== null ? (parsed as { weight_map?: unknown }).weight_map : undefined;
+  if (typeof map !== 'object' || map === null) throw fault();
+  const names = [...new Set(Object.values(map))];
+  if (!names.every((name): name is string => typeof name === 'string')) throw fault();
+  return names.sort().map((name) => normalizePath(joinPath(parentOf(path), name)));
+}

@@ -1,0 +1,88 @@
+// Everything that CI runs, in one go: format, lint, types, tests (the core's once more with the portable hash), packed packages, documentation.
+// The last line counts: every test is one, and so is every other check.
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT, runTool, since } from './lib/tools.mjs';
+
+const REPORTS = join(ROOT, '.cache', 'check');
+
+/**
+ * @typedef {{ passed: number, failed: number, skipped: number }} Count
+ * @typedef {{ name: string, check: () => Promise<Count> }} Section
+ */
+
+/** @type {Section[]} */
+const sections = [
+  { name: 'format', check: tool('prettier', join('bin', 'prettier.cjs'), ['--check', '--log-level', 'warn', '.']) },
+  { name: 'lint', check: tool('eslint', join('bin', 'eslint.js'), ['.', '--max-warnings', '0']) },
+  { name: 'types', check: tool('typescript', join('bin', 'tsc'), ['-b', '--pretty']) },
+  { name: 'tests', check: tests('all', ['--project', 'core', '--project', 'command', '--project', 'tooling']) },
+  { name: 'tests of the core, portable hash', check: tests('portable', ['--project', 'core'], { CAIRN_HASH: 'portable' }) },
+  { name: 'packed packages', check: tests('packaging', ['--project', 'packaging']) },
+  { name: 'documentation', check: tool('typedoc', join('bin', 'typedoc'), ['--emit', 'none']) },
+];
+
+/** @returns {() => Promise<Count>} a check that passes when the tool exits with 0 */
+function tool(name, bin, args) {
+  return async () => {
+    const code = await runTool(name, bin, args);
+    return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
+  };
+}
+
+/** @returns {() => Promise<Count>} a run of vitest, counted from its JSON report */
+function tests(name, args, env = {}) {
+  const report = join(REPORTS, `${name}.json`);
+  return async () => {
+    rmSync(report, { force: true });
+    const code = await runTool(
+      'vitest',
+      'vitest.mjs',
+      ['run', ...args, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`],
+      { env },
+    );
+    return count(report, code);
+  };
+}
+
+/** A file that does not load has no tests in the report, and an error outside of tests only an exit code: each counts as one failure. */
+function count(report, code) {
+  let found;
+  try {
+    found = JSON.parse(readFileSync(report, 'utf8'));
+  } catch {
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+  const unloaded = found.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length;
+  const failed = found.numFailedTests + unloaded;
+  return {
+    passed: found.numPassedTests,
+    failed: failed === 0 && code !== 0 ? 1 : failed,
+    skipped: found.numPendingTests + found.numTodoTests,
+  };
+}
+
+mkdirSync(REPORTS, { recursive: true });
+const rows = [];
+const start = performance.now();
+for (const { name, check } of sections) {
+  console.log(`\n── ${name} ${'─'.repeat(Math.max(0, 60 - name.length))}`);
+  const began = performance.now();
+  const counted = await check();
+  rows.push({ name, ...counted, seconds: since(began) });
+}
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+console.log('');
+for (const { name, passed, failed, skipped, seconds } of rows) {
+  total.passed += passed;
+  total.failed += failed;
+  total.skipped += skipped;
+  console.log(
+    `${failed === 0 ? 'ok  ' : 'FAIL'}  ${name.padEnd(34)} ${String(passed).padStart(5)} passed ${String(failed).padStart(3)} failed  ${seconds.padStart(8)}`,
+  );
+}
+if (total.skipped > 0) console.log(`${total.skipped} skipped`);
+console.log(`${since(start)} in all`);
+console.log(`${total.passed} passed, ${total.failed} failed`);
+process.exitCode = total.failed === 0 ? 0 : 1;

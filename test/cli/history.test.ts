@@ -1,0 +1,93 @@
+import { writeFileSync } from 'node:fs';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { lines, noise, useWorkplace } from './support/cairn.js';
+
+const place = useWorkplace();
+const WEIGHTS = noise('weights', 300_000);
+let ids: string[];
+
+/** Three versions: `a` added, `b` added, `a` changed. */
+beforeEach(async () => {
+  const { at } = place;
+  await at.ok('volume', 'create', 'v');
+  writeFileSync(at.path('a'), WEIGHTS);
+  writeFileSync(at.path('b b'), 'b');
+  await at.ok('put', 'v', 'a', '-m', 'first', '--meta', 'loss=0.5');
+  await at.ok('put', 'v', 'b b', '-m', 'second');
+  writeFileSync(at.path('a'), Buffer.concat([WEIGHTS, Buffer.from('more')]));
+  await at.ok('put', 'v', 'a', '-f', '-m', 'third');
+  await at.ok('tag', 'v', 'mid', 'HEAD~1');
+  ids = (await at.records<{ id: string }>('log', 'v')).map(({ id }) => id);
+});
+
+describe('log', () => {
+  test('prints id, age, files, new bytes, message and tags, newest first', async () => {
+    const [third, second, first, ...others] = lines((await place.at.ok('log', 'v')).stdout);
+    expect(others).toEqual([]);
+    expect(third).toMatch(new RegExp(`^${ids[0]!.slice(0, 12)} +(just now|\\d+ seconds? ago) +1 file +[\\d.]+ [KM]iB new +third$`));
+    expect(second).toMatch(/ 1 file +1 B new +second \(mid\)$/);
+    expect(first).toMatch(/ 1 file +293 KiB new +first$/);
+  });
+
+  test('-n limits, REF begins further back, PATH keeps what changed it', async () => {
+    const { at } = place;
+    const messages = async (...args: string[]): Promise<string[]> => (await at.records<{ message: string }>('log', ...args)).map(({ message }) => message);
+    expect(await messages('v', '-n', '1')).toEqual(['third']);
+    expect(await messages('v', '-n', '0')).toEqual([]);
+    expect(await messages('v@mid')).toEqual(['second', 'first']);
+    expect(await messages('v', 'a')).toEqual(['third', 'first']);
+    expect(await messages('v:/b b')).toEqual(['second']);
+  });
+
+  test('--json prints one version a line', async () => {
+    expect(await place.at.records('log', 'v', '-n', '2')).toMatchObject([
+      { id: ids[0], parent: ids[1], volume: 'v', generation: 3, message: 'third', tags: [], added: 0, modified: 1, removed: 0 },
+      { id: ids[1], parent: ids[2], generation: 2, tags: ['mid'], added: 1, modified: 0, newBytes: 1 },
+    ]);
+  });
+});
+
+describe('show', () => {
+  test('prints one version as fields and as a document', async () => {
+    const { at } = place;
+    const text = (await at.ok('show', 'v@HEAD~2')).stdout;
+    expect(text).toMatch(new RegExp(`^id: +${ids[2]}\\nvolume: +v\\nversion: +1\\ncreated: .*\\nmessage: +first\\nmetadata: +loss=0.5\\nfiles: +1 added, 0 modified, 0 removed\\nnew bytes: +293 KiB\\n$`));
+    expect(await at.json('show', `v@${ids[1]!.slice(0, 8)}`)).toMatchObject({ id: ids[1], tags: ['mid'], message: 'second', metadata: {} });
+    expect(await at.json('show', 'v')).toMatchObject({ id: ids[0] });
+  });
+});
+
+describe('diff', () => {
+  test('prints letter, path and bytes', async () => {
+    const { at } = place;
+    expect((await at.ok('diff', 'v')).stdout).toMatch(/^M\ta\t\d+\n$/);
+    expect((await at.ok('diff', 'v@HEAD~2', 'v@mid')).stdout).toBe('A\tb b\t1\n');
+    expect((await at.ok('diff', 'v@mid', 'v@HEAD~2')).stdout).toBe('D\tb b\t1\n');
+    expect((await at.ok('diff', 'v@HEAD~2:/b b')).stdout).toBe('A\tb b\t1\n');
+    expect((await at.ok('diff', 'v@mid', 'v@mid')).stdout).toBe('');
+  });
+
+  test('--json prints one change a line', async () => {
+    expect(await place.at.records('diff', 'v@HEAD~2')).toMatchObject([
+      { type: 'modified', path: 'a', before: { size: WEIGHTS.length }, after: { size: WEIGHTS.length + 4 } },
+      { type: 'added', path: 'b b', changedBytes: 1 },
+    ]);
+  });
+
+  test('--exit-code is 10 when there are differences, 0 when there are none', async () => {
+    const { at } = place;
+    expect(await at.run(['diff', 'v', '--exit-code'])).toMatchObject({ code: 10 });
+    expect(await at.run(['diff', 'v@mid', 'v@mid', '--exit-code'])).toMatchObject({ code: 0 });
+    expect(await at.run(['diff', 'v'])).toMatchObject({ code: 0 });
+  });
+});
+
+describe('tag', () => {
+  test('lists the tags of a volume', async () => {
+    const { at } = place;
+    const [heading, row] = lines((await at.ok('tag', 'v')).stdout);
+    expect(heading).toMatch(/^TAG +VERSION +AGE +MESSAGE$/);
+    expect(row).toMatch(new RegExp(`^mid +${ids[1]!.slice(0, 12)} .* second$`));
+    expect(await at.records('tag', 'v')).toMatchObject([{ name: 'mid', volume: 'v', snapshot: ids[1], message: 'second' }]);
+  });
+});

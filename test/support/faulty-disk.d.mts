@@ -1,0 +1,14 @@
+import type { Disk } from '../../packages/core/src/disk/disk.js';
+import type { DiskModule } from '../../packages/core/src/disk/open-disk.js';
+
+export declare const KINDS: readonly string[];
+export interface FaultyDiskOptions {
+  failAt?: number;
+  kinds?: readonly string[];
+  error?: 'EIO' | 'ENOSPC' | 'EMFILE' | 'short' | 'kill' | 'tear';
+  persistent?: boolean;
+  counter?: SharedArrayBuffer;
+  counterFile?: string;
+}
+declare const faultyDisk: (inner: Disk, options: FaultyDiskOptions, wrap: Parameters<DiskModule>[2]) => Disk;
+export default faultyDisk;
