@@ -20,7 +20,7 @@ export default defineConfig({
       { extends: true, test: { name: 'command', include: COMMAND } },
       { extends: true, test: { name: 'tooling', include: TOOLING } },
       // Installs from the registry, and may compile an addon there.
-      { extends: true, test: { name: 'packaging', include: PACKAGING, testTimeout: 300_000, hookTimeout: 300_000 } },
+      { extends: true, test: { name: 'packaging', include: PACKAGING, testTimeout: 300_000, hookTimeout: 600_000 } },
     ],
   },
 });

@@ -38,7 +38,8 @@ export async function machineFacts(dir: string, tools: readonly string[]): Promi
     processor: processors[0]?.model ?? 'unknown',
     cores: processors.length,
     memoryGib: Math.round(totalmem() / 2 ** 30),
-    kernel: `${type()} ${release()}`,
+    // Builders of kernels append names of their own to the version.
+    kernel: `${type()} ${/^[\d.]+/.exec(release())?.[0] ?? release()}`,
     node: process.version,
     fileSystem: FILE_SYSTEMS[fileSystem] ?? `type 0x${fileSystem.toString(16)}`,
     extensions: EXTENSIONS.filter((extension) => flags.has(extension)),

@@ -6,7 +6,7 @@ import { editManifest } from '../../packages/core/src/manifest/edit.js';
 import { sameEntry, sameRoot, type Entry, type ManifestRoot } from '../../packages/core/src/manifest/entry.js';
 import { decodeManifestNode, manifestReferences } from '../../packages/core/src/manifest/node.js';
 import { getEntry, listFolder, totals, walkTree } from '../../packages/core/src/manifest/read.js';
-import { bulk, file, folder, inKeyOrder, link, parentOf, type Tree } from '../support/manifest-trees.js';
+import { bulk, file, folder, inKeyOrder, lines, link, parentOf, show, type Tree } from '../support/manifest-trees.js';
 import { MemoryNodes } from '../support/memory-nodes.js';
 
 /** Paths of several folders and scripts; equal numbers give equal paths. */
@@ -22,7 +22,7 @@ function entryOf(n: number): Entry {
 /** Batches of ranges of paths, set or removed: large enough for several nodes and levels, and for nodes to vanish. */
 const batches = fc.array(
   fc.array(
-    fc.record({ first: fc.nat(6000), count: fc.oneof(fc.constant(1), fc.nat(2500)), step: fc.constantFrom(1, 2, 7), set: fc.boolean(), version: fc.nat(3) }),
+    fc.record({ first: fc.nat(3000), count: fc.oneof(fc.constant(1), fc.nat(1200)), step: fc.constantFrom(1, 2, 7), set: fc.boolean(), version: fc.nat(3) }),
     { minLength: 1, maxLength: 4 },
   ),
   { minLength: 1, maxLength: 5 },
@@ -47,11 +47,11 @@ describe('editing a manifest', () => {
           }
           expect(sameRoot(root, bulk(model))).toBe(true);
         }
-        expect([...walkTree(nodes, root, '')]).toEqual(inKeyOrder(model));
+        expect(lines(walkTree(nodes, root, ''))).toEqual(lines(inKeyOrder(model)));
         const emptied = editManifest(nodes, nodes, root, [...model.keys()].map((path): [string, null] => [path, null]));
         expect(emptied).toBeNull();
       }),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
   });
 
@@ -114,14 +114,14 @@ describe('editing a manifest', () => {
   });
 
   test.each(['', '/a', 'a/', 'a//b', '.', '..', 'a/../b', './a', 'a\0b', 'a\\b', '\ud800', 'x'.repeat(4097), 'é'.repeat(2049)])(
-    'refuses the path %j, which a reader would refuse to give back',
+    'refuses the path %.20j, which a reader would refuse to give back',
     (path) => {
       const nodes = new MemoryNodes();
       expect(() => editManifest(nodes, nodes, null, [[path, file(1)]])).toThrow(InvalidPathError);
     },
   );
 
-  test.each(['...', '.a', 'a.', '..a', 'a/...', ' ', 'x'.repeat(4096), 'é'.repeat(2048), '\u{1f980}/\uffff', 'a\nb'])('takes the path %j', (path) => {
+  test.each(['...', '.a', 'a.', '..a', 'a/...', ' ', 'x'.repeat(4096), 'é'.repeat(2048), '\u{1f980}/\uffff', 'a\nb'])('takes the path %.20j', (path) => {
     const nodes = new MemoryNodes();
     const root = editManifest(nodes, nodes, null, [[path, file(7)]]);
     expect(getEntry(nodes.cold(), root, path)).toEqual(file(7));
@@ -131,7 +131,7 @@ describe('editing a manifest', () => {
   test('refuses values that the format cannot hold', () => {
     const nodes = new MemoryNodes();
     const set = (entry: Entry): unknown => editManifest(nodes, nodes, null, [['a', entry]]);
-    expect(() => set(file(1, 1n << 63n))).toThrow(/64 bits/);
+    expect(() => set(file(1, 1n << 63n))).toThrow(/modification time/);
     for (const target of ['', 'a\0', '\ud800', 'x'.repeat(4097)]) expect(() => set(link(target))).toThrow(InvalidPathError);
     const huge = { ...file(0), content: { height: 1, root: file(1).type === 'file' ? new Uint8Array(32) : undefined, length: 2 ** 53 - 1 } } as Entry;
     expect(() => editManifest(nodes, nodes, null, [['a', huge], ['b', huge]])).toThrow(/2\^53/);
@@ -144,7 +144,7 @@ describe('reading a manifest', () => {
   const root = bulk(model, nodes);
 
   test('finds every entry that was set, and none that was not', () => {
-    for (const [path, entry] of model) expect(getEntry(nodes, root, path)).toEqual(entry);
+    for (const [path, entry] of model) expect(show(getEntry(nodes, root, path))).toBe(show(entry));
     for (const path of ['', 'models', 'models/', 'zzz', '\0', pathOf(4001)].filter((p) => !p.endsWith('/') && p !== '\0')) {
       expect(getEntry(nodes, root, path)).toBeUndefined();
     }
@@ -154,7 +154,7 @@ describe('reading a manifest', () => {
   test('lists a folder as a filter of the whole would, by the bytes of the names', () => {
     for (const name of ['', 'models', 'models/a', 'models-a', 'модель', '\u{1f980}', '\u{1f980}/b', 'mod', 'nowhere']) {
       const expected = inKeyOrder(model).filter(([path]) => parentOf(path) === name);
-      expect([...listFolder(nodes, root, name)]).toEqual(expected);
+      expect(lines(listFolder(nodes, root, name))).toEqual(lines(expected));
     }
     expect([...listFolder(nodes, null, '')]).toEqual([]);
   });
@@ -162,7 +162,7 @@ describe('reading a manifest', () => {
   test('walks a subtree as a filter of the whole would, folders before what is in them', () => {
     for (const name of ['', 'models', 'models/a', '\u{1f980}', 'nowhere']) {
       const expected = inKeyOrder(model).filter(([path]) => name === '' || path.startsWith(`${name}/`));
-      expect([...walkTree(nodes, root, name)]).toEqual(expected);
+      expect(lines(walkTree(nodes, root, name))).toEqual(lines(expected));
     }
     const wellFormed: Tree = new Map([['a', folder()], ['a-b', folder()], ['a/b', folder()], ['a-b/x', file(1)], ['a/b/c', folder()], ['a/b/c/d', file(2)], ['a/a', file(3)]]);
     const seen = new Set(['']);

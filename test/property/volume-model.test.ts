@@ -42,17 +42,19 @@ function named(name: string, run: Command): { name: string; run: Command; toStri
 /** One volume, the handles on it, and their models. */
 class World {
   private readonly store: Store;
+  private readonly name: string;
   private readonly handles: { real: Volume; model: ModelHandle }[] = [];
   private head: Tree = new Map();
   /** Every tree that was committed, by snapshot id: history must keep each. */
   private readonly history = new Map<string, Tree>();
 
-  constructor(store: Store) {
+  constructor(store: Store, name: string) {
     this.store = store;
+    this.name = name;
   }
 
   async open(count: number): Promise<void> {
-    for (let i = 0; i < count; i++) this.handles.push({ real: await this.store.volumes.fromName('v', { createIfMissing: true }), model: new ModelHandle(this.head) });
+    for (let i = 0; i < count; i++) this.handles.push({ real: await this.store.volumes.fromName(this.name, { createIfMissing: true }), model: new ModelHandle(this.head) });
   }
 
   /** The same call on both: the same result, or the same error code. */
@@ -98,7 +100,7 @@ class World {
   async reopen(h: number): Promise<void> {
     const entry = this.at(h);
     await entry.real.close();
-    this.handles[h % this.handles.length] = { real: await this.store.volumes.fromName('v'), model: new ModelHandle(this.head) };
+    this.handles[h % this.handles.length] = { real: await this.store.volumes.fromName(this.name), model: new ModelHandle(this.head) };
   }
 
   async check(): Promise<void> {
@@ -107,6 +109,10 @@ class World {
       expect(real.dirty).toBe(!sameTree(model.tree, model.base));
     }
     for (const [id, tree] of this.history) expect(show(await contents(await this.at(0).real.snapshot(id)))).toEqual(show(tree));
+  }
+
+  async close(): Promise<void> {
+    for (const { real } of this.handles) await real.close();
   }
 
   private at(h: number): { real: Volume; model: ModelHandle } {
@@ -155,19 +161,17 @@ function noise(length: number, seed: number): Uint8Array {
 
 describe('a volume, whatever is done to it by several handles', () => {
   test('behaves as the plain model of its semantics: contents, listings, errors and history', async () => {
+    await using store = await openTemporaryStore();
+    let runs = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 25 }), async (commands) => {
-        const store = await openTemporaryStore();
-        try {
-          const world = new World(store);
-          await world.open(3);
-          for (const { run } of commands) await run(world);
-          await world.check();
-        } finally {
-          await store.close();
-        }
+        const world = new World(store, `v${++runs}`);
+        await world.open(3);
+        for (const { run } of commands) await run(world);
+        await world.check();
+        await world.close();
       }),
-      { numRuns: Number(process.env['CAIRN_TEST_RUNS'] ?? 100) },
+      { numRuns: Number(process.env['CAIRN_TEST_RUNS'] ?? 150) },
     );
   }, 300_000);
 });

@@ -14,8 +14,7 @@ export interface Dataset {
 export function binarySize(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   const step = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log2(Math.max(bytes, 1)) / 10)));
-  const scaled = bytes / 2 ** (10 * step);
-  return `${Number.isInteger(scaled) ? scaled : scaled.toPrecision(3)} ${units[step] as string}`;
+  return `${Number((bytes / 2 ** (10 * step)).toPrecision(3))} ${units[step] as string}`;
 }
 
 /** The path of the one file that a dataset of weights or of generic bytes consists of. */

@@ -31,11 +31,11 @@ export function markdownPage(report: Report, plots: ReadonlyMap<string, readonly
 function machineLines({ machine, date, rounds }: Report): string[] {
   const processor = `${machine.processor}, ${machine.cores} cores (${machine.extensions.join(', ')}), ${machine.memoryGib} GiB of memory`;
   const system = `${machine.kernel}, ${machine.fileSystem}, Node ${machine.node}`;
-  return [`${processor}; ${system}. ${[...machine.tools].join('; ')}. ${rounds} rounds, ${date}.`];
+  return [`${[processor, system, ...machine.tools].join('; ')}. ${rounds} rounds, ${date}.`];
 }
 
 function section(row: RowResult, plots: readonly string[]): string[] {
-  const lines = [`## ${row.title}`, '', `${row.dataset}. ${row.method}`, ''];
+  const lines = [`## ${row.title}`, '', `${row.dataset.charAt(0).toUpperCase()}${row.dataset.slice(1)}. ${row.method}`, ''];
   for (const [index, series] of row.series.entries()) {
     const plot = plots[index];
     if (plot !== undefined) lines.push(`![${series.title}](${plot})`, '');
@@ -44,7 +44,8 @@ function section(row: RowResult, plots: readonly string[]): string[] {
     );
     lines.push(...table([series.title, 'median', 'range', 'rate', 'command or call'], body), '');
   }
-  if (row.findings.length > 0) lines.push(...table(['finding', 'measured', 'range', 'target', 'verdict'], row.findings.map(boldVerdict)), '');
+  if (row.findings.length > 0)
+    lines.push(...table(['finding', 'measured', 'range', 'target', 'verdict'], row.findings.map(boldVerdict)), '');
   if (row.missing.length > 0) lines.push(...row.missing.map((line) => `- ${line}`), '');
   return lines;
 }

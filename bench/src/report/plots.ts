@@ -11,6 +11,8 @@ const OTHERS = '#b8b8b0';
 const MET = '#2f6f4f';
 const MISSED = '#b5452c';
 const WIDTH = 560;
+/** Times better than a target. */
+const TICKS = [0.25, 0.5, 1, 2, 4, 10, 100];
 
 /** A bar for each contestant's median, a line from the least to the greatest round, the figure beside it. */
 export function seriesPlot(title: string, series: Series): Promise<string> {
@@ -51,29 +53,23 @@ export function targetsPlot(findings: readonly Finding[]): Promise<string> | und
     if (finding.target === undefined || finding.value <= 0) return [];
     const { bound, limit, what } = targetOf(finding.target);
     const margin = bound === 'at least' ? finding.value / limit : limit / finding.value;
-    return [
-      {
-        what: `${what} (${bound === 'at least' ? '≥' : '≤'} ${formatValue(limit, finding.unit)})`,
-        margin,
-        text: formatValue(finding.value, finding.unit),
-        state: margin >= 1 ? 'met' : 'missed',
-      },
-    ];
+    const text = `${formatValue(finding.value, finding.unit)} (${bound === 'at least' ? '≥' : '≤'} ${formatValue(limit, finding.unit)})`;
+    return [{ what, margin, text, state: margin >= 1 ? 'met' : 'missed' }];
   });
   if (values.length === 0) return undefined;
-  const what = { field: 'what', type: 'nominal', sort: null, axis: { title: null, labelLimit: 560, ticks: false, domain: false } } as const;
-  const domain = [Math.min(0.25, ...values.map(({ margin }) => margin * 0.8)), Math.max(4, ...values.map(({ margin }) => margin * 1.6))];
+  const what = { field: 'what', type: 'nominal', sort: null, axis: { title: null, labelLimit: 640, ticks: false, domain: false } } as const;
+  const domain = [Math.min(0.25, ...values.map(({ margin }) => margin * 0.8)), Math.max(4, ...values.map(({ margin }) => margin * 4))];
   const margin = {
     field: 'margin',
     type: 'quantitative',
     scale: { type: 'log', domain, nice: false },
-    axis: { title: null, tickCount: 4, format: '~g' },
+    axis: { title: null, values: TICKS, format: '~g', grid: true },
   } as const;
   const color = { field: 'state', type: 'nominal', scale: { domain: ['met', 'missed'], range: [MET, MISSED] }, legend: null } as const;
   return render({
     title: {
       text: 'Targets',
-      subtitle: 'how many times better than the target (right of the line: met), with the measured value',
+      subtitle: 'how many times better than the target (right of the line: met), with the measured value and the target',
       anchor: 'start',
     },
     width: WIDTH / 2,
@@ -99,7 +95,7 @@ async function render(spec: TopLevelSpec): Promise<string> {
       axis: { gridColor: '#e6e6e0', labelFontSize: 11 },
       title: { subtitleColor: '#666', offset: 12 },
     },
-  } as TopLevelSpec);
+  });
   const view = new View(parse(compiled), { renderer: 'none' });
   try {
     return `${await view.toSVG()}\n`;

@@ -9,7 +9,8 @@ export function terminalText(row: RowResult): string {
     const body = series.measurements.map((measurement) => measurementCells(series, measurement).slice(0, 4));
     lines.push(...table([series.title, 'median', 'range', 'rate'], body), '');
   }
-  if (row.findings.length > 0) lines.push(...table(['finding', 'measured', 'range', 'target', VERDICT], row.findings.map(findingCells)), '');
+  if (row.findings.length > 0)
+    lines.push(...table(['finding', 'measured', 'range', 'target', VERDICT], row.findings.map(findingCells)), '');
   lines.push(...row.missing.map((line) => `  ${line}`));
   return `${lines.join('\n').trimEnd()}\n`;
 }
@@ -18,7 +19,8 @@ export function terminalText(row: RowResult): string {
 function table(titles: readonly string[], cells: readonly (readonly string[])[]): string[] {
   const { head, body } = withoutEmptyColumns(titles, cells);
   const widths = head.map((title, column) => Math.max(title.length, ...body.map((line) => (line[column] ?? '').length)));
-  const line = (texts: readonly string[]): string => `  ${texts.map((text, column) => pad(text, widths[column] ?? 0, column === 0 || head[column] === VERDICT)).join('  ')}`.trimEnd();
+  const line = (texts: readonly string[]): string =>
+    `  ${texts.map((text, column) => pad(text, widths[column] ?? 0, column === 0 || head[column] === VERDICT)).join('  ')}`.trimEnd();
   return [line(head), `  ${widths.map((width) => '─'.repeat(width)).join('  ')}`, ...body.map(line)];
 }
 

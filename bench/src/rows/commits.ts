@@ -47,7 +47,7 @@ export const commitRow: Row = {
       const [smallest, largest] = ends(stores);
       return {
         dataset: `volumes of ${manifests.map((files) => files.toLocaleString('en')).join(' / ')} files in folders of 1000, each in a store of its own`,
-        method: `\`writeFile\` of 4 KiB and \`commit\`, durable, in an open volume; a sample is the median of ${commits} commits in a row. The durable file write is what two or more of inside every commit cost alone.`,
+        method: `\`writeFile\` of 4 KiB and \`commit\`, durable, in an open volume; a sample is the median of ${commits} commits in a row. A durable file write alone shows what the disk asks for each step that has to survive a power loss; a commit has several.`,
         series: [time],
         findings: [
           ...ratio(time, largest.name, smallest.name, `${largest.name} over ${smallest.name}`, 'commit/growth'),

@@ -60,7 +60,7 @@ async function peakOfCairn(dir: string, data?: Dataset): Promise<MemoryPeak> {
   const watch = watchMemory(subject.pid);
   await subject.call('openStore', store, { workers: 2 });
   if (data !== undefined) await subject.call('storeFolder', store, data.dir);
-  return watch.stop();
+  return await watch.stop();
 }
 
 /** A command may be gone before the last sample, so its peak is that of the samples. */

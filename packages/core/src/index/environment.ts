@@ -3,6 +3,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { CairnError, DamageError, isCairnError, wrapIoError } from '../errors.js';
+import { assertOpenable } from './data-file.js';
+import { TransactionGate } from './transaction-gate.js';
 
 /** Which file an index is, whatever its name: a repair puts another one in its place. */
 export interface IndexIdentity {
@@ -17,9 +19,12 @@ export interface EnvironmentOptions {
   readOnly?: boolean;
   /** What another thread of this engine has open. */
   expected?: IndexIdentity;
+  /** Of a thread that writes, when the process may end while it does. */
+  gate?: TransactionGate;
 }
 
 const FILE_MODE = 0o600;
+const FOLDER_MODE = 0o700;
 /** Threads of all processes that read at the same time. */
 const MAX_READERS = 1000;
 
@@ -32,10 +37,12 @@ export class IndexEnvironment {
   readonly db: RootDatabase<Uint8Array, Uint8Array>;
   readonly identity: IndexIdentity;
   private readonly dataPath: string;
+  private readonly gate: TransactionGate;
   private closed = false;
 
-  private constructor(db: RootDatabase<Uint8Array, Uint8Array>, dataPath: string, identity: IndexIdentity) {
+  private constructor(db: RootDatabase<Uint8Array, Uint8Array>, dataPath: string, identity: IndexIdentity, gate: TransactionGate) {
     this.db = db;
+    this.gate = gate;
     this.dataPath = dataPath;
     this.identity = identity;
   }
@@ -43,8 +50,10 @@ export class IndexEnvironment {
   /** Opens the index, and makes an empty one where there is none. @throws CairnError `CAIRN_INDEX_REPLACED`, DamageError */
   static open(indexDir: string, options: EnvironmentOptions): IndexEnvironment {
     const dataPath = path.join(indexDir, 'data.mdb');
+    if (options.readOnly !== true) fs.mkdirSync(indexDir, { recursive: true, mode: FOLDER_MODE });
     for (;;) {
       const before = identityOf(dataPath);
+      assertOpenable(indexDir, options.readOnly ?? false);
       const db = translated('open', () => openDatabase(indexDir, options));
       const identity = identityOf(dataPath);
       if (identity === undefined || (before !== undefined && !same(before, identity))) {
@@ -55,7 +64,7 @@ export class IndexEnvironment {
         void db.close();
         throw indexReplaced();
       }
-      return new IndexEnvironment(db, dataPath, identity);
+      return new IndexEnvironment(db, dataPath, identity, options.gate ?? new TransactionGate());
     }
   }
 
@@ -72,13 +81,15 @@ export class IndexEnvironment {
   transaction(body: () => void): void {
     this.db.resetReadTxn();
     translated('write', () => {
-      this.db.transactionSync(() => {
-        // After a failed write of its meta page LMDB begins no transaction any more, and lmdb does not say so.
-        if (this.db.getWriteTxnId() === 0) throw new CairnError('EIO', 'the index takes no more writes after a disk error', { hint: 'close the store and open it again' });
-        const result: unknown = body();
-        if (result !== undefined) throw new TypeError('a transaction must not return anything: a promise would leave it open');
-      });
+      this.gate.pass(() => this.db.transactionSync(() => this.checked(body)));
     });
+  }
+
+  private checked(body: () => void): void {
+    // After a failed write of its meta page LMDB begins no transaction any more, and lmdb does not say so.
+    if (this.db.getWriteTxnId() === 0) throw new CairnError('EIO', 'the index takes no more writes after a disk error', { hint: 'close the store and open it again' });
+    const result: unknown = body();
+    if (result !== undefined) throw new TypeError('a transaction must not return anything: a promise would leave it open');
   }
 
   /** What is read from now on is no older than this moment; within a tick reads otherwise stay where they were. */

@@ -26,12 +26,12 @@ export class IndexTransaction {
     this.put(keys.STATE_KEY, records.encodeState({ ...this.reader.state(), ...change }));
   }
 
-  /** Rows `from` to `to` (exclusive) of a sealed pack's table. An object that has a location keeps it. */
+  /** Rows `from` to `to` (exclusive) of a sealed pack's table. An object that has a location keeps it, unless its pack is condemned. */
   putObjects(pack: PackId, table: ObjectTable, from = 0, to = rowCount(table)): void {
     for (let i = from; i < to; i++) {
       const row = readRow(table, i);
       const key = keys.objectKey(row.kind, row.digest);
-      if (this.env.db.getBinaryFast(key) === undefined) this.put(key, records.encodeLocation({ ...row, pack }));
+      if (this.reader.packOf(row.kind, row.digest) === undefined) this.put(key, records.encodeLocation({ ...row, pack }));
     }
   }
 
@@ -41,6 +41,19 @@ export class IndexTransaction {
     const state = this.reader.state();
     this.replacePack({ id: pack.id, sizeBytes: pack.sizeBytes, objects: rowCount(pack.table), owner, epoch: state.epoch, condemnedEpoch: 0 });
     this.updateState({ packs: state.packs + 1, packBytes: state.packBytes + pack.sizeBytes });
+  }
+
+  /** Begins a new epoch, in which these packs count as absent for deduplication. */
+  condemnPacks(ids: Iterable<PackId>): void {
+    const { epoch, condemnedPacks } = this.reader.state();
+    let condemned = 0;
+    for (const id of new Set(ids)) {
+      const pack = this.reader.pack(id);
+      if (pack === undefined || pack.condemnedEpoch > 0) continue;
+      this.replacePack({ ...pack, condemnedEpoch: epoch + 1 });
+      condemned++;
+    }
+    this.updateState({ epoch: epoch + 1, condemnedPacks: condemnedPacks + condemned });
   }
 
   /** A commit needs these packs: those condemned meanwhile are wanted back. Returns the ids that the index does not know any more. */

@@ -86,7 +86,7 @@ export class Ingest {
    */
   async stream(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, options: IngestOptions): Promise<ContentRef> {
     using operation = new IngestOperation(await this.runner.lease(), options);
-    return operation.part(() => storeStream(operation, this.runner, chunks, options.sink));
+    return await operation.part(() => storeStream(operation, this.runner, chunks, options.sink));
   }
 }
 

@@ -42,12 +42,13 @@ async function recognise(input: Input): Promise<{ regions: readonly Region[]; pr
       prefix.push(value);
       bytes += value.byteLength;
     }
-    if (bytes < need && done !== true) continue;
-    const found = detectLayout(prefix.length === 1 ? prefix[0]! : Buffer.concat(prefix), done === true);
-    if ('layout' in found) return { regions: found.layout.regions, prefix, ended: done === true };
-    need = found.need;
-    // Whoever makes the chunks may reuse their memory for the next.
-    if (prefix.length > 0) prefix[prefix.length - 1] = prefix.at(-1)!.slice();
+    if (bytes >= need || done === true) {
+      const found = detectLayout(prefix.length === 1 ? prefix[0]! : Buffer.concat(prefix), done === true);
+      if ('layout' in found) return { regions: found.layout.regions, prefix, ended: done === true };
+      need = found.need;
+    }
+    // Whoever makes the chunks may use their memory again for the next.
+    prefix[prefix.length - 1] = value!.slice();
   }
 }
 

@@ -2,7 +2,7 @@ import type { Digest } from '../hash/digest.js';
 import type { NodeSink, NodeSource } from '../objects/node-store.js';
 import type { Entry, ManifestRoot } from './entry.js';
 import { pathToKey, type Key } from './keys.js';
-import { LevelEdit } from './level-edit.js';
+import { LevelEdit, sortEdits } from './level-edit.js';
 import { readManifestNode } from './node-cache.js';
 import type { ChildRef } from './node.js';
 
@@ -19,17 +19,21 @@ export function editManifest(
   root: ManifestRoot,
   edits: Iterable<readonly [path: string, entry: Entry | null]>,
 ): ManifestRoot {
-  const entries = new Map<Key, Entry | null>();
-  for (const [path, entry] of edits) entries.set(pathToKey(path), entry);
-  if (entries.size === 0) return root;
+  const keys: Key[] = [];
+  const entries: (Entry | null)[] = [];
+  for (const [path, entry] of edits) {
+    keys.push(pathToKey(path));
+    entries.push(entry);
+  }
+  if (keys.length === 0) return root;
 
   const leaves = new LevelEdit<Entry>(sink, 0, (writer, key, entry) => writer.addEntry(key, entry));
-  leaves.run(source, root, entries);
+  leaves.run(source, root, sortEdits(keys, entries));
   if (leaves.isEmpty) return null;
   let below = leaves.changes;
   for (let level = 1; below.size > 0; level++) {
     const nodes = new LevelEdit<ChildRef>(sink, level, (writer, key, child) => writer.addChild(key, child));
-    nodes.run(source, root, below);
+    nodes.run(source, root, sortEdits([...below.keys()], [...below.values()]));
     const { onlyChild } = nodes;
     // A node written just now has several items; one that was there before may be the end of a level, with one.
     if (onlyChild !== undefined) return onlyChild.isNew ? onlyChild.digest : lowered(source, onlyChild.digest);

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
-import { ByteReader, MalformedError, type ByteWriter } from '../util/bytes.js';
+import { MalformedError, type ByteWriter } from '../util/bytes.js';
 import { MAX_PATH_BYTES, type Key } from './keys.js';
+import type { NodeBytes } from './node-bytes.js';
 
 const NUL = 0;
 const DOT = 0x2e;
@@ -18,35 +19,42 @@ export function writeKey(writer: ByteWriter, previous: string, key: Key): void {
   for (let i = shared; i < key.length; i++) writer.u8(key.charCodeAt(i));
 }
 
+/** The key being read. One for all readers of this thread: a node is decoded in one go. */
+const KEY = Buffer.alloc(MAX_PATH_BYTES + 1);
+
 /**
  * Reads the keys of one node, in order. Takes only what `writeKey` writes for ascending keys made by `pathToKey`:
  * a stranger's node can neither smuggle in a path that leaves the volume nor break the order.
  */
 export class KeyReader {
-  private readonly key = Buffer.allocUnsafe(MAX_PATH_BYTES + 1);
   private length = 0;
   /** Where the key's NUL is; -1 before the first key. */
   private nul = -1;
   private ascii = true;
 
   /** @throws MalformedError */
-  next(reader: ByteReader): Key {
+  next(reader: NodeBytes): Key {
     const shared = reader.varint();
     const added = reader.varint();
-    if (shared > this.length || shared + added > MAX_PATH_BYTES + 1) throw new MalformedError('key of an impossible length');
-    const suffix = reader.bytes(added);
+    if (shared > this.length || shared + added > KEY.length) throw new MalformedError('key of an impossible length');
+    const { bytes } = reader;
+    const from = reader.skip(added);
     // As much as possible is shared, so the first byte added decides the order.
-    if (added === 0 || (shared < this.length && suffix[0]! <= this.key[shared]!)) throw new MalformedError('keys out of order');
+    if (added === 0 || (shared < this.length && bytes[from]! <= KEY[shared]!)) throw new MalformedError('keys out of order');
     if (this.nul >= shared) this.nul = -1;
-    for (let i = 0; i < added; i++) this.append(suffix[i]!, shared + i);
+    for (let i = 0; i < added; i++) {
+      const byte = bytes[from + i]!;
+      if (byte <= SLASH || byte >= BACKSLASH) this.checkSpecial(byte, shared + i);
+      KEY[shared + i] = byte;
+    }
     this.length = shared + added;
     this.endSegment(this.length);
     if (this.nul < 0) throw new MalformedError('key without a name');
-    if (!this.ascii && !isUtf8(this.key.subarray(0, this.length))) throw new MalformedError('key is not UTF-8');
-    return this.key.toString('latin1', 0, this.length) as Key;
+    if (!this.ascii && !isUtf8(KEY.subarray(0, this.length))) throw new MalformedError('key is not UTF-8');
+    return KEY.toString('latin1', 0, this.length) as Key;
   }
 
-  private append(byte: number, at: number): void {
+  private checkSpecial(byte: number, at: number): void {
     if (byte === NUL) {
       if (this.nul >= 0) throw new MalformedError('key with two names');
       if (at > 0) this.endSegment(at);
@@ -56,14 +64,13 @@ export class KeyReader {
       this.endSegment(at);
     } else if (byte === BACKSLASH) throw new MalformedError('key with a backslash');
     else if (byte >= 0x80) this.ascii = false;
-    this.key[at] = byte;
   }
 
   /** Refuses the segment that ends before `end` when it is empty, `.` or `..`. */
   private endSegment(end: number): void {
     let dots = 0;
-    while (dots < 2 && end - dots > 0 && this.key[end - dots - 1] === DOT) dots++;
+    while (dots < 2 && end - dots > 0 && KEY[end - dots - 1] === DOT) dots++;
     const before = end - dots - 1;
-    if (before < 0 || this.key[before] === SLASH || this.key[before] === NUL) throw new MalformedError('key with an empty, . or .. segment');
+    if (before < 0 || KEY[before] === SLASH || KEY[before] === NUL) throw new MalformedError('key with an empty, . or .. segment');
   }
 }

@@ -8,6 +8,20 @@ import { readManifestNode } from './node-cache.js';
 import { endsManifestNode, type ChildRef, type ManifestNode } from './node.js';
 import { NodeWriter } from './node-writer.js';
 
+/** Edits in ascending order of their keys, each key once: the value to set, or null to remove. */
+export interface SortedEdits<V> {
+  readonly keys: readonly Key[];
+  readonly values: readonly (V | null)[];
+}
+
+/** Of several edits of a key the last one counts. Bulk loads often come sorted, and are passed through. */
+export function sortEdits<V>(keys: Key[], values: (V | null)[]): SortedEdits<V> {
+  if (keys.every((key, i) => i === 0 || keys[i - 1]! < key)) return { keys, values };
+  const byKey = new Map(keys.map((key, i) => [key, values[i]!]));
+  const sorted = [...byKey.keys()].sort();
+  return { keys: sorted, values: sorted.map((key) => byKey.get(key)!) };
+}
+
 /**
  * Rewrites one level of a tree, whose items have values of type `V`, and gathers what that means for the level above.
  * From each edit on, old items run through the writer until a new node ends where an old one did: the old nodes
@@ -35,12 +49,11 @@ export class LevelEdit<V extends Entry | ChildRef> {
     this.writer = new NodeWriter(level);
   }
 
-  /** `edits`: by key, the value to set, or null to remove. Called once. */
-  run(source: NodeSource, root: ManifestRoot, edits: ReadonlyMap<Key, V | null>): void {
-    const keys = sorted([...edits.keys()]);
+  /** Called once. */
+  run(source: NodeSource, root: ManifestRoot, edits: SortedEdits<V>): void {
     if (root === null || readManifestNode(source, root).level < this.level) {
-      for (const key of keys) this.put(key, edits.get(key) ?? null);
-    } else this.replay(source, root, keys, edits);
+      for (const [i, key] of edits.keys.entries()) this.put(key, edits.values[i]!);
+    } else this.replay(source, root, edits);
     if (this.onlyChild === undefined) this.close();
   }
 
@@ -56,14 +69,15 @@ export class LevelEdit<V extends Entry | ChildRef> {
     return 'node' in last ? { digest: last.node.child(last.index).digest, isNew: false } : { digest: (last.value as ChildRef).digest, isNew: true };
   }
 
-  private replay(source: NodeSource, root: Digest, keys: Key[], edits: ReadonlyMap<Key, V | null>): void {
+  private replay(source: NodeSource, root: Digest, edits: SortedEdits<V>): void {
+    const { keys } = edits;
     let done: Key | undefined;
     let isLast = false;
     for (let next = 0; next < keys.length; ) {
       let at = descend(source, root, this.level, keys[next]!);
       if (at.low !== done) this.complete = false;
       for (;;) {
-        next = this.replayNode(at, keys, next, edits);
+        next = this.replayNode(at, next, edits);
         done = at.node.lastKey;
         isLast = at.isLast;
         if (isLast || this.writer.count === 0) break;
@@ -74,18 +88,19 @@ export class LevelEdit<V extends Entry | ChildRef> {
   }
 
   /** Merges the edits from `next` on that fall into this node with its items; returns the first edit after it. */
-  private replayNode({ node, isLast }: NodeAt, keys: Key[], next: number, edits: ReadonlyMap<Key, V | null>): number {
+  private replayNode({ node, isLast }: NodeAt, next: number, { keys, values }: SortedEdits<V>): number {
     this.old = node;
     this.changes.set(node.lastKey, null);
     let index = 0;
     for (; next < keys.length; next++) {
       const key = keys[next]!;
       if (!isLast && key > node.lastKey) break;
-      for (const end = node.lowerBound(key); index < end; index++) this.keep(node, index);
-      if (node.keys[index] === key) index++;
-      this.put(key, edits.get(key) ?? null);
+      const end = node.lowerBound(key);
+      this.keep(node, index, end);
+      index = node.keys[end] === key ? end + 1 : end;
+      this.put(key, values[next]!);
     }
-    for (; index < node.count; index++) this.keep(node, index);
+    this.keep(node, index, node.count);
     return next;
   }
 
@@ -93,17 +108,18 @@ export class LevelEdit<V extends Entry | ChildRef> {
     if (value === null) return;
     this.write(this.writer, key, value);
     this.last = { value };
-    this.closeAtEnd();
+    if (endsManifestNode(this.writer.count, key, this.level)) this.close();
   }
 
-  private keep(node: ManifestNode, index: number): void {
-    this.writer.addItem(node, index);
-    this.last = { node, index };
-    this.closeAtEnd();
-  }
-
-  private closeAtEnd(): void {
-    if (endsManifestNode(this.writer.count, this.writer.lastKey, this.level)) this.close();
+  /** Takes over the items [from, to), in one piece between the node ends among them. */
+  private keep(node: ManifestNode, from: number, to: number): void {
+    for (let next = from; from < to; from = next) {
+      let ends = false;
+      while (next < to && !ends) ends = endsManifestNode(this.writer.count + ++next - from, node.keys[next - 1]!, this.level);
+      this.writer.addItems(node, from, next);
+      this.last = { node, index: next - 1 };
+      if (ends) this.close();
+    }
   }
 
   private close(): void {
@@ -116,10 +132,4 @@ export class LevelEdit<V extends Entry | ChildRef> {
     this.writer = new NodeWriter(this.level);
     this.closedNodes++;
   }
-}
-
-/** Keys in ascending order; bulk loads often come sorted already. */
-function sorted(keys: Key[]): Key[] {
-  for (let i = 1; i < keys.length; i++) if (keys[i]! < keys[i - 1]!) return keys.sort();
-  return keys;
 }

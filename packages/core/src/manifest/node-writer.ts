@@ -30,11 +30,20 @@ export class NodeWriter {
     this.sum(child);
   }
 
-  /** Takes an item over from a node of the same level as it is. */
-  addItem(node: ManifestNode, index: number): void {
-    this.addKey(node.keys[index]!);
-    this.writer.bytes(node.value(index));
-    this.sum(node.itemTotals(index));
+  /** Takes the items [from, to) over from a node of the same level as they are; at least one. */
+  addItems(node: ManifestNode, from: number, to: number): void {
+    if (from === 0 || this.lastKey !== node.keys[from - 1]) {
+      this.addKey(node.keys[from]!);
+      this.writer.bytes(node.value(from));
+      if (to > from + 1) this.writer.bytes(node.encodedItems(from + 1, to));
+    } else {
+      this.writer.bytes(node.encodedItems(from, to));
+      this.count++;
+    }
+    this.count += to - from - 1;
+    this.lastKey = node.keys[to - 1]!;
+    node.addTotals(this.totals, from, to);
+    this.checkTotals();
   }
 
   finish(): Uint8Array {
@@ -51,6 +60,10 @@ export class NodeWriter {
     this.totals.entries += item.entries;
     this.totals.files += item.files;
     this.totals.sizeBytes += item.sizeBytes;
+    this.checkTotals();
+  }
+
+  private checkTotals(): void {
     if (this.totals.sizeBytes > Number.MAX_SAFE_INTEGER) {
       throw new InvalidArgumentError(`a volume of more than 2^53 bytes (level ${this.level})`, 'spread the files over several volumes');
     }

@@ -22,10 +22,11 @@ import { isUtf8 } from 'node:buffer';
 import { MAX_CONTENT_HEIGHT } from '../content/content-ref.js';
 import { asDigest, DIGEST_BYTES, type Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
-import { ByteReader, MalformedError } from '../util/bytes.js';
+import { MalformedError } from '../util/bytes.js';
 import type { Entry } from './entry.js';
 import { KeyReader } from './key-reader.js';
 import { hashKey, type Key } from './keys.js';
+import { NodeBytes } from './node-bytes.js';
 
 export const MANIFEST_NODE_VERSION = 1;
 /** No tree is higher: with 32 items or more in every node but the last of its level, 2^53 entries need 11 levels. */
@@ -38,8 +39,11 @@ const END_BELOW = Math.floor(2 ** 32 / 96);
 export const EntryKind = { file: 0, executable: 1, directory: 2, symlink: 3 } as const;
 /** A longer target than this no file system makes. */
 export const MAX_TARGET_BYTES = 4096;
+const HEADER_BYTES = 2;
+/** Where the parts of a value of level 0 start. */
 const MTIME_AT = 1;
 const HEIGHT_AT = 9;
+const TARGET_AT = 9;
 const ROOT_AT = 10;
 const LENGTH_AT = ROOT_AT + DIGEST_BYTES;
 
@@ -60,11 +64,11 @@ export function endsManifestNode(count: number, lastKey: Key, level: number): bo
   return count >= MAX_ITEMS || (count >= MIN_ITEMS && hashKey(lastKey, level) < END_BELOW);
 }
 
-/** A decoded node. `keys` ascend; item i's value is bytes [starts[i], ends[i]), checked already. */
+/** A decoded node, checked as far as it can be alone. `keys` ascend; item i's value is bytes [starts[i], ends[i]). */
 export class ManifestNode {
   readonly level: number;
   readonly keys: readonly Key[];
-  readonly totals: Totals;
+  readonly totals: Readonly<Totals>;
   readonly bytes: Uint8Array;
   private readonly view: DataView;
   private readonly starts: readonly number[];
@@ -105,16 +109,18 @@ export class ManifestNode {
     return this.bytes.subarray(this.starts[index], this.ends[index]);
   }
 
+  /** Items [from, to) as they are encoded, keys and all: a view that goes on from the key of item `from` - 1. */
+  encodedItems(from: number, to: number): Uint8Array {
+    return this.bytes.subarray(from === 0 ? HEADER_BYTES : this.ends[from - 1], this.ends[to - 1]);
+  }
+
   /** Of level 0 only. The entry shares no memory with the node. */
   entry(index: number): Entry {
     const start = this.starts[index]!;
     const kind = this.bytes[start]!;
     const mtimeNs = this.view.getBigInt64(start + MTIME_AT, true);
     if (kind === EntryKind.directory) return { type: 'directory', mtimeNs };
-    if (kind === EntryKind.symlink) {
-      const target = new ByteReader(this.bytes, start + HEIGHT_AT).sized();
-      return { type: 'symlink', mtimeNs, target: Buffer.from(target.buffer, target.byteOffset, target.byteLength).toString('utf8') };
-    }
+    if (kind === EntryKind.symlink) return { type: 'symlink', mtimeNs, target: this.target(start, this.ends[index]!) };
     const content = { height: this.bytes[start + HEIGHT_AT]!, root: this.digestAt(start + ROOT_AT), length: this.fileLength(start) };
     return { type: 'file', executable: kind === EntryKind.executable, mtimeNs, content };
   }
@@ -122,25 +128,34 @@ export class ManifestNode {
   /** Of level 1 and above only. */
   child(index: number): ChildRef {
     const start = this.starts[index]!;
-    const reader = new ByteReader(this.bytes, start + DIGEST_BYTES);
+    const reader = new NodeBytes(this.bytes, start + DIGEST_BYTES);
     return { digest: this.digestAt(start), entries: reader.varint(), files: reader.varint(), sizeBytes: reader.varint() };
   }
 
-  /** What an item adds to the node's totals. */
-  itemTotals(index: number): Totals {
-    if (this.level > 0) return this.child(index);
-    const start = this.starts[index]!;
-    const kind = this.bytes[start]!;
-    return { entries: 1, files: kind === EntryKind.directory ? 0 : 1, sizeBytes: kind <= EntryKind.executable ? this.fileLength(start) : 0 };
+  /** Adds to `totals` what items [from, to) add to the node's own. */
+  addTotals(totals: Totals, from: number, to: number): void {
+    const reader = new NodeBytes(this.bytes, 0);
+    for (let i = from; i < to; i++) {
+      reader.position = this.starts[i]!;
+      if (this.level === 0) readEntryValue(reader, totals);
+      else readChildValue(reader, totals);
+    }
+  }
+
+  private target(start: number, end: number): string {
+    const reader = new NodeBytes(this.bytes, start + TARGET_AT);
+    reader.varint();
+    const { buffer, byteOffset } = this.bytes;
+    return Buffer.from(buffer, byteOffset + reader.position, end - reader.position).toString('utf8');
   }
 
   private fileLength(start: number): number {
-    return new ByteReader(this.bytes, start + LENGTH_AT).varint();
+    return new NodeBytes(this.bytes, start + LENGTH_AT).varint();
   }
 
   private digestAt(start: number): Digest {
     const digest = new Uint8Array(DIGEST_BYTES);
-    digest.set(this.bytes.subarray(start, start + DIGEST_BYTES));
+    for (let i = 0; i < DIGEST_BYTES; i++) digest[i] = this.bytes[start + i]!;
     return asDigest(digest);
   }
 }
@@ -154,7 +169,7 @@ export function sameItem(a: ManifestNode, i: number, b: ManifestNode, j: number)
 
 /** @throws MalformedError on anything that `NodeWriter` cannot have written */
 export function decodeManifestNode(bytes: Uint8Array): ManifestNode {
-  const reader = new ByteReader(bytes);
+  const reader = new NodeBytes(bytes, 0);
   const version = reader.u8();
   if (version !== MANIFEST_NODE_VERSION) throw new MalformedError(`manifest node of version ${version}`);
   const level = reader.u8();
@@ -164,7 +179,7 @@ export function decodeManifestNode(bytes: Uint8Array): ManifestNode {
   const starts: number[] = [];
   const ends: number[] = [];
   const totals: Totals = { entries: 0, files: 0, sizeBytes: 0 };
-  while (reader.remaining > 0) {
+  while (!reader.atEnd) {
     keys.push(keyReader.next(reader));
     starts.push(reader.position);
     if (level === 0) readEntryValue(reader, totals);
@@ -176,28 +191,32 @@ export function decodeManifestNode(bytes: Uint8Array): ManifestNode {
   return new ManifestNode(level, keys, totals, bytes, starts, ends);
 }
 
-function readEntryValue(reader: ByteReader, totals: Totals): void {
+/** Checks a value of level 0, and adds it to the totals. */
+function readEntryValue(reader: NodeBytes, totals: Totals): void {
   const kind = reader.u8();
-  reader.bytes(HEIGHT_AT - MTIME_AT);
+  reader.skip(HEIGHT_AT - MTIME_AT);
   totals.entries++;
   if (kind !== EntryKind.directory) totals.files++;
   if (kind <= EntryKind.executable) {
     const height = reader.u8();
     if (height > MAX_CONTENT_HEIGHT) throw new MalformedError(`content tree of height ${height}`);
-    reader.bytes(DIGEST_BYTES);
+    reader.skip(DIGEST_BYTES);
     const length = reader.varint();
     if (height > 0 && length === 0) throw new MalformedError('content tree of no bytes');
     totals.sizeBytes += length;
   } else if (kind === EntryKind.symlink) {
-    const target = reader.sized();
-    if (target.byteLength === 0 || target.byteLength > MAX_TARGET_BYTES || !isUtf8(target) || target.includes(0)) {
+    const length = reader.varint();
+    const start = reader.skip(length);
+    const target = reader.bytes.subarray(start, start + length);
+    if (length === 0 || length > MAX_TARGET_BYTES || !isUtf8(target) || target.includes(0)) {
       throw new MalformedError('symlink without a proper target');
     }
   } else if (kind !== EntryKind.directory) throw new MalformedError(`entry of kind ${kind}`);
 }
 
-function readChildValue(reader: ByteReader, totals: Totals): void {
-  reader.bytes(DIGEST_BYTES);
+/** Checks a value of level 1 or above, and adds it to the totals. */
+function readChildValue(reader: NodeBytes, totals: Totals): void {
+  reader.skip(DIGEST_BYTES);
   const entries = reader.varint();
   const files = reader.varint();
   if (entries === 0 || files > entries) throw new MalformedError(`${files} files of ${entries} entries`);

@@ -34,7 +34,7 @@ export class ObjectReader implements NodeSource {
   }
 
   get(kind: ObjectKind, digest: Digest): Uint8Array {
-    const key = `${kind}${digestToHex(digest)}`;
+    const key = keyOf(kind, digest);
     const cached = this.cache.get(key);
     if (cached !== undefined) {
       this.cache.delete(key);
@@ -44,6 +44,12 @@ export class ObjectReader implements NodeSource {
     const bytes = this.load(kind, digest);
     this.remember(key, bytes);
     return bytes;
+  }
+
+  /** Remembers a published object that the caller has in memory, and never changes, so that it need not be read back. */
+  keep(kind: ObjectKind, digest: Digest, bytes: Uint8Array): void {
+    const key = keyOf(kind, digest);
+    if (!this.cache.has(key)) this.remember(key, bytes);
   }
 
   private load(kind: ObjectKind, digest: Digest): Uint8Array {
@@ -86,6 +92,10 @@ export class ObjectReader implements NodeSource {
       this.cacheBytes -= dropped.byteLength;
     }
   }
+}
+
+function keyOf(kind: ObjectKind, digest: Digest): string {
+  return `${kind}${digestToHex(digest)}`;
 }
 
 const DAMAGE_KINDS = ['chunk', 'node', 'node', 'snapshot'] as const satisfies Damage['kind'][];

@@ -17,7 +17,7 @@ export interface RefTransaction {
 
 /**
  * Runs `work` under the write lock, on top of everything that is in the journal. When it throws, neither index nor journal
- * has changed.
+ * has changed (unless the disk fails again while the change is taken back).
  */
 export function changeRefs<T>(parts: PublishParts, work: (transaction: RefTransaction) => T): T {
   let result: { value: T } | undefined;
@@ -26,14 +26,15 @@ export function changeRefs<T>(parts: PublishParts, work: (transaction: RefTransa
     writeIndex(parts.env, (index) => {
       catchUp(parts, index);
       const record = (change: RefChange): void => {
-        recorded = index.reader.state().seq + 1;
-        writeToJournal(parts, index, recorded, change);
+        const seq = index.reader.state().seq + 1;
+        writeToJournal(parts, index, seq, change);
+        recorded = seq;
         index.applyChange(change);
       };
       try {
         result = { value: work({ index, reader: index.reader, record }) };
       } catch (error) {
-        if (recorded !== undefined) parts.journal.withdraw(recorded);
+        if (recorded !== undefined) takeBack(parts, recorded);
         recorded = undefined;
         throw error;
       }
@@ -69,12 +70,21 @@ function writeToJournal(parts: PublishParts, index: IndexTransaction, seq: numbe
   if (!parts.journal.write(seq, change, table)) throw new Error(`change ${seq} of the ref journal was written without the lock`);
 }
 
+/** What stays in the journal when this fails is applied by the next transaction of any process: as if its writer had died. */
+function takeBack(parts: PublishParts, seq: number): void {
+  try {
+    parts.journal.withdraw(seq);
+  } catch {
+    // the error that led here is the one to report
+  }
+}
+
 /** Whether a change that is in the journal got into the index after all, by another process; else it is taken back. */
 function isApplied(parts: PublishParts, seq: number): boolean {
   let applied = false;
   parts.env.transaction(() => {
     applied = new IndexReader(parts.env).state().seq >= seq;
-    if (!applied) parts.journal.withdraw(seq);
+    if (!applied) takeBack(parts, seq);
   });
   return applied;
 }

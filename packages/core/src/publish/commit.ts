@@ -47,15 +47,17 @@ export function commit(parts: PublishParts, order: CommitOrder, objects: StagedO
 /** One try under the lock; undefined when the head moved so far meanwhile that merging belongs outside of it. */
 function attempt(parts: PublishParts, order: CommitOrder, staging: Staging, proposal: Proposal, mergeHere: boolean): CommitOutcome | undefined {
   let pack: SealedPack | undefined;
+  let written: { id: Digest; objects: StagedObject[] } | undefined;
   try {
-    return changeRefs(parts, (transaction) => {
+    const outcome = changeRefs<CommitOutcome | undefined>(parts, (transaction) => {
       const volume = existing(transaction.reader, order);
       const head = headOf(parts, volume);
       if (!mergeHere && isLargeMerge(staging, proposal, head.root)) return undefined;
       const rebased = rebase(staging, proposal, head.root, order);
       if (rebased.conflicts !== undefined) return { status: 'conflict', paths: rebased.conflicts, head };
       const { ours: root, overwritten } = rebased.proposal;
-      if (!order.keepUnchanged && sameRoot(root, head.root)) return { status: 'unchanged', head, overwritten: [...overwritten] };
+      // A volume's first commit makes a snapshot in any case, so that there is one to return.
+      if (!order.keepUnchanged && head.snapshot !== null && sameRoot(root, head.root)) return { status: 'unchanged', head, overwritten: [...overwritten] };
 
       const record: SnapshotRecord = {
         volumeId: volume.id,
@@ -66,13 +68,15 @@ function attempt(parts: PublishParts, order: CommitOrder, staging: Staging, prop
         message: order.message,
         metadata: order.metadata,
       };
-      const written = newObjects(transaction, staging, record, order);
+      written = newObjects(transaction, staging, record, order);
       pack = writeSmallPack(parts, transaction.reader, written.objects);
       transaction.record({ type: 'head', volumeId: volume.id, generation: record.generation, snapshot: digestToHex(written.id), pack: pack.id });
       transaction.index.putPack(pack, parts.lease);
       transaction.index.putObjects(pack.id, pack.table);
       return { status: 'committed', snapshot: written.id, record, overwritten: [...overwritten], storedBytes: pack.sizeBytes };
     });
+    for (const { kind, digest, bytes } of written?.objects ?? []) if (kind !== ObjectKind.chunk) parts.objects.keep(kind, digest, new Uint8Array(bytes));
+    return outcome;
   } catch (error) {
     if (pack !== undefined) discardPack(parts, pack);
     throw error;

@@ -123,4 +123,6 @@ export interface PublishThreadData {
   config: PublishConfig;
   /** Id of the engine's lease. */
   lease: string;
+  /** Memory of the thread's `TransactionGate`. */
+  gate: SharedArrayBuffer;
 }

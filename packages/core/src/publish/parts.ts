@@ -5,6 +5,7 @@ import { createHasher } from '../hash/blake3.js';
 import type { Hasher } from '../hash/hasher.js';
 import { IndexEnvironment } from '../index/environment.js';
 import { IndexReader } from '../index/reader.js';
+import { TransactionGate } from '../index/transaction-gate.js';
 import { ObjectReader } from '../objects/object-reader.js';
 import { PackFiles } from '../pack/pack-files.js';
 import { PackShelf } from '../pack/pack-shelf.js';
@@ -29,11 +30,11 @@ export interface PublishParts {
   readonly encoder: Encoder;
 }
 
-export async function openParts(config: PublishConfig, lease: string): Promise<PublishParts> {
+export async function openParts(config: PublishConfig, lease: string, gate = new TransactionGate()): Promise<PublishParts> {
   const layout = new StoreLayout(config.dir);
   const disk = await openDisk(config.disk);
   const hasher = createHasher(config.hash);
-  const env = IndexEnvironment.open(layout.indexDir, { durable: config.disk.durable, ...(config.index === undefined ? {} : { expected: config.index }) });
+  const env = IndexEnvironment.open(layout.indexDir, { durable: config.disk.durable, gate, ...(config.index === undefined ? {} : { expected: config.index }) });
   const reader = new IndexReader(env);
   const packs = new PackFiles(layout);
   return {

@@ -1,5 +1,6 @@
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import { serializeError } from '../errors.js';
+import { TransactionGate } from '../index/transaction-gate.js';
 import { changeVolume } from './change-volume.js';
 import { commit } from './commit.js';
 import { ensureLease, removeOwnLease } from './leases.js';
@@ -43,8 +44,9 @@ class PublishThread {
   private async answer<C extends PublishCall>({ id, call, input }: PublishMessage<C>): Promise<void> {
     let reply: PublishReply;
     try {
-      this.parts ??= await this.open();
-      reply = { id, output: HANDLERS[call](this.parts, input) };
+      // Where nothing was opened there is nothing to close.
+      if (call !== 'close') this.parts ??= await this.open();
+      reply = { id, output: this.parts === undefined ? undefined : HANDLERS[call](this.parts, input) };
     } catch (error) {
       reply = { id, error: serializeError(error) };
     }
@@ -54,7 +56,7 @@ class PublishThread {
   }
 
   private async open(): Promise<PublishParts> {
-    const parts = await openParts(this.data.config, this.data.lease);
+    const parts = await openParts(this.data.config, this.data.lease, new TransactionGate(this.data.gate));
     try {
       startUp(parts);
     } catch (error) {

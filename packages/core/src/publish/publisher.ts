@@ -3,7 +3,8 @@ import { Worker } from 'node:worker_threads';
 import { ClosedError, deserializeError, WorkerDiedError } from '../errors.js';
 import type { SealedPack } from '../pack/footer.js';
 import type { StagedObject } from '../objects/staging.js';
-import type { ChangeChecks, ChangeOutcome, CommitOutcome, CommitRequest, PublishCall, PublishCalls, PublishConfig, PublishMessage, PublishReply, VolumeChange } from './messages.js';
+import type { ChangeChecks, ChangeOutcome, CommitOutcome, CommitRequest, PublishCall, PublishCalls, PublishConfig, PublishMessage, PublishReply, PublishThreadData, VolumeChange } from './messages.js';
+import { TransactionGate } from '../index/transaction-gate.js';
 import { bundleObjects } from './object-bundle.js';
 
 interface Waiting {
@@ -76,6 +77,8 @@ export class Publisher {
     const { thread } = this;
     if (thread === undefined) return;
     await this.send(thread, 'close', undefined);
+    // Answered, so that it counts as idle; its end is still to be waited for.
+    thread.worker.ref();
     await thread.ended;
   }
 
@@ -100,10 +103,12 @@ export class Publisher {
   }
 
   private start(): Thread {
-    const data = { config: this.config, lease: this.lease };
+    const gate = new TransactionGate();
+    const data: PublishThreadData = { config: this.config, lease: this.lease, gate: gate.memory };
     // Flags of the main thread, such as --input-type, need not be fit for a file.
     const worker = new Worker(new URL('./publish-thread.js', import.meta.url), { name: 'cairn-publish', workerData: data, execArgv: [] });
     const waiting: Thread['waiting'] = new Map();
+    shutAtExit(gate);
     const fail = (cause?: unknown): void => {
       if (this.thread?.worker === worker) this.thread = undefined;
       for (const call of waiting.values()) call.reject(new WorkerDiedError(cause));
@@ -116,10 +121,25 @@ export class Publisher {
     worker.on('messageerror', fail);
     const ended = new Promise<void>((resolve) => {
       worker.on('exit', () => {
+        GATES.delete(gate);
         fail();
         resolve();
       });
     });
     return { worker, waiting, ended };
   }
+}
+
+/** Gates of all running threads of this process; one listener, however many stores are open. */
+const GATES = new Set<TransactionGate>();
+let listening = false;
+
+/** `process.exit` waits until the thread is out of its transaction: that takes as long as a commit, and else the process would hang. */
+function shutAtExit(gate: TransactionGate): void {
+  GATES.add(gate);
+  if (listening) return;
+  listening = true;
+  process.on('exit', () => {
+    for (const open of GATES) open.shut();
+  });
 }

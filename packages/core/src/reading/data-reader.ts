@@ -88,7 +88,7 @@ export class DataReader {
   async checkPack(id: PackId, options: { signal?: AbortSignal | undefined } = {}): Promise<PackCheck> {
     using operation = new Operation(options.signal);
     const task: VerifyPackTask = { type: 'verify-pack', flag: operation.flag, id };
-    return operation.part(() => this.workers.run<PackCheck>('read', task));
+    return await operation.part(() => this.workers.run<PackCheck>('read', task));
   }
 
   /** Closes descriptors. No read may be under way. */

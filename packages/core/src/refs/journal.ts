@@ -58,12 +58,12 @@ export class RefJournal {
 
   /** Removes what dead processes left half written. Only under the write lock: nobody else writes then. */
   removeLeftovers(): void {
-    for (const name of fs.readdirSync(this.refsDir)) if (TEMPORARY.test(name)) this.discard(path.join(this.refsDir, name));
+    for (const name of namesIn(this.refsDir)) if (TEMPORARY.test(name)) this.discard(path.join(this.refsDir, name));
   }
 
-  /** Removes the files that come before the full table before the newest one, which is in change `seq`. */
+  /** Removes the files that come before the full table before the newest one, which is in change `seq`. Best effort. */
   tidy(seq: number): void {
-    for (const name of fs.readdirSync(this.refsDir)) {
+    for (const name of namesIn(this.refsDir)) {
       const other = seqOfName(name);
       if (other !== undefined && other < seq - TABLE_INTERVAL) this.discard(path.join(this.refsDir, name));
     }
@@ -172,6 +172,15 @@ function listSeqs(refsDir: string): number[] {
     .map(seqOfName)
     .filter((seq) => seq !== undefined)
     .sort((a, b) => a - b);
+}
+
+/** None where the folder cannot be listed: for clearing up, which can wait. */
+function namesIn(folder: string): string[] {
+  try {
+    return fs.readdirSync(folder);
+  } catch {
+    return [];
+  }
 }
 
 function readFile(file: string): Uint8Array {

@@ -19,6 +19,7 @@ import type { StoreLayout } from '../pack/store-layout.js';
 import { Publisher } from '../publish/publisher.js';
 import { DataReader } from '../reading/data-reader.js';
 import type { StoreOptions } from '../types.js';
+import { Diagnostics } from '../util/diagnostics.js';
 import type { Engine } from '../volume/engine.js';
 import type { WorkerConfig } from '../workers/config.js';
 import { WorkerPool } from '../workers/pool.js';
@@ -47,7 +48,7 @@ export class StoreEngine implements Engine, SharedEngine {
   readonly ingest: Ingest;
   readonly data: DataReader;
   readonly verifyReads: boolean;
-  readonly logger: StoreOptions['logger'];
+  readonly diagnostics: Diagnostics;
   private readonly clock: () => Date;
   private readonly underWay = new Set<Promise<unknown>>();
   private madeScanner: GearScanner | undefined;
@@ -59,7 +60,7 @@ export class StoreEngine implements Engine, SharedEngine {
     this.readOnly = readOnly;
     this.workers = workerCount(options.workers);
     this.verifyReads = options.verifyReads ?? true;
-    this.logger = options.logger;
+    this.diagnostics = new Diagnostics(layout.dir, options.logger);
     this.clock = options.clock ?? ((): Date => new Date());
     const hash = options.hash ?? 'auto';
     const compression = options.compression ?? 'fast';
@@ -87,7 +88,7 @@ export class StoreEngine implements Engine, SharedEngine {
   /** @throws StoreFormatError, DamageError, CairnError: see `openStore` */
   static async open(dir: string, options: EngineOptions): Promise<StoreEngine> {
     const disk = await openDisk(options.disk);
-    const { layout, format } = prepareStoreDir(dir, disk, { create: options.create ?? true, allowNetworkFileSystem: options.allowNetworkFileSystem ?? false });
+    const { layout, format } = prepareStoreDir(dir, disk, { create: (options.create ?? true) && options.readOnly !== true, allowNetworkFileSystem: options.allowNetworkFileSystem ?? false });
     const engine = new StoreEngine(layout, format, !isWritable(layout.dir), options);
     try {
       assertIndexCurrent(engine.index, layout.refsDir);
@@ -107,8 +108,12 @@ export class StoreEngine implements Engine, SharedEngine {
     return this.clock();
   }
 
-  async run<T>(work: () => Promise<T>): Promise<T> {
+  assertOpen(): void {
     if (this.closed) throw new ClosedError('store');
+  }
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    this.assertOpen();
     const running = work();
     this.underWay.add(running);
     try {
@@ -125,13 +130,19 @@ export class StoreEngine implements Engine, SharedEngine {
 
   /** Waits for the calls under way, ends the threads and closes the files. */
   async shutDown(): Promise<void> {
-    while (this.underWay.size > 0) await Promise.allSettled(this.underWay);
-    this.closed = true;
-    await this.pool.close();
-    await this.publisher.close();
-    this.data.close();
-    this.packs.closeAll();
-    await this.index.close();
+    // No thread of ours keeps the process alive, which would else end in the middle of this.
+    const awake = setInterval(() => undefined, 60_000);
+    try {
+      while (this.underWay.size > 0) await Promise.allSettled(this.underWay);
+      this.closed = true;
+      await this.pool.close();
+      await this.publisher.close();
+      this.data.close();
+      this.packs.closeAll();
+      await this.index.close();
+    } finally {
+      clearInterval(awake);
+    }
   }
 }
 

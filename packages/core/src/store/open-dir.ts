@@ -37,11 +37,21 @@ export function prepareStoreDir(dir: string, disk: Disk, options: { create: bool
     if (foreign !== undefined) {
       throw new CairnError('CAIRN_NOT_A_STORE', `'${dir}' is no store, and not empty (it holds '${foreign}')`, { hint: 'choose an empty or new folder' });
     }
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    makeFolder(dir);
     if (!options.allowNetworkFileSystem) refuseNetworkFileSystem(dir);
     return { layout, format: createStoreFolders(disk, layout) };
   } catch (error) {
     throw wrapIoError(error, `cannot open the store '${dir}'`);
+  }
+}
+
+function makeFolder(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    // A file on the way there, or a link that leads nowhere.
+    if (!['ENOTDIR', 'EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    throw new CairnError('CAIRN_NOT_A_STORE', `no folder can be made at '${dir}'`, { hint: 'a file or a broken link is in the way: choose another path', cause: error });
   }
 }
 

@@ -121,13 +121,14 @@ export class StoreVolumes implements Volumes {
   }
 
   private infoOf(record: VolumeRecord, name: string): VolumeInfo {
-    const root = record.head === null ? null : new History(record.id, this.engine.index, this.engine.nodes).record(record.head).root;
-    const { files, sizeBytes } = totals(this.engine.nodes, root);
+    const head = record.head === null ? null : new History(record.id, this.engine.index, this.engine.nodes).record(record.head);
+    const { files, sizeBytes } = totals(this.engine.nodes, head?.root ?? null);
     return {
       name,
       head: record.head === null ? null : (digestToHex(record.head) as string as SnapshotId),
       generation: record.generation,
       createdAt: new Date(record.createdAtMs),
+      updatedAt: head === null ? null : new Date(head.createdAtMs),
       files,
       size: sizeBytes,
     };

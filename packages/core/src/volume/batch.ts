@@ -51,7 +51,8 @@ export async function uploadBatch({ engine, target, edit, options }: Upload): Pr
   try {
     return await target.commit({ ...options, refuseFileOverFolder: true, ...(options.force === true ? {} : { onConflict: 'fail' as const }) });
   } catch (error) {
-    const path = error instanceof ConflictError ? error.paths[0] : undefined;
+    const asked = options.force === true && options.onConflict === 'fail';
+    const path = error instanceof ConflictError && !asked ? error.paths[0] : undefined;
     throw path === undefined ? error : new FileExistsError(path);
   }
 }
@@ -90,7 +91,7 @@ class BatchUpload implements Batch {
   async putDirectory(localPath: string, remotePath: string, options: { ignore?: string[] } = {}): Promise<void> {
     const path = normalizePath(remotePath);
     this.assertRunning();
-    const skipped = (skippedPath: string): void => this.engine.logger?.warn(`skipped '${skippedPath}': sockets, pipes and devices are not stored`);
+    const skipped = (skippedPath: string): void => this.engine.diagnostics.log('warn', `skipped '${skippedPath}': sockets, pipes and devices are not stored`);
     for await (const entry of localTree(localPath, path, options.ignore ?? [], skipped)) this.add(entry, undefined);
   }
 

@@ -59,8 +59,7 @@ export async function commitTree({ engine, volumeId, volumeName, staging, packs,
       message,
       metadata,
       createdAtMs: engine.now().getTime(),
-      // A volume's first commit makes a snapshot in any case, so that there is one to return.
-      keepUnchanged: message !== '' || Object.keys(metadata).length > 0 || base.snapshot === null,
+      keepUnchanged: message !== '' || Object.keys(metadata).length > 0,
       policy: typeof onConflict === 'function' ? 'report' : onConflict,
       refuseFileOverFolder: options.refuseFileOverFolder,
       packs: [...packs],
@@ -72,7 +71,7 @@ export async function commitTree({ engine, volumeId, volumeName, staging, packs,
       const { generation, root } = outcome.record;
       return { head: { generation, snapshot: outcome.snapshot, root }, changed: true, overwritten: [...overwritten].sort(), bytes: { new: chunkBytesOf(objects), stored: outcome.storedBytes } };
     }
-    if (outcome.status === 'unchanged') return { head: outcome.head ?? base, changed: false, overwritten: [], bytes: { new: 0, stored: 0 } };
+    if (outcome.status === 'unchanged') return { head: outcome.head, changed: false, overwritten: [...overwritten, ...outcome.overwritten].sort(), bytes: { new: 0, stored: 0 } };
     if (typeof onConflict !== 'function') throw new ConflictError(outcome.paths);
     const merged = askAndMerge(staging, { base: base.root, ours, theirs: outcome.head.root }, onConflict);
     for (const path of merged.overwritten) overwritten.add(path);

@@ -3,7 +3,7 @@ import { promises as fs } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { AlreadyExistsError, FileExistsError, InvalidPathError, wrapIoError } from '../errors.js';
 import type { Entry } from '../manifest/entry.js';
-import type { Work } from '../types.js';
+import type { Progress, Work } from '../types.js';
 import type { Engine } from './engine.js';
 import { normalizePath } from './paths.js';
 import type { Sight } from './read-view.js';
@@ -49,9 +49,7 @@ async function copyOne(engine: Engine, sight: Sight, entry: Exclude<Entry, { typ
 async function copyFolder(engine: Engine, sight: Sight, path: string, destination: string, options: Work & { force?: boolean }): Promise<void> {
   const existing = await lstatOrUndefined(destination);
   if (existing !== undefined && !existing.isDirectory()) throw new FileExistsError(destination);
-  if (existing !== undefined && options.force !== true && (await fs.readdir(destination)).length > 0) {
-    throw new FileExistsError(destination, 'the folder is not empty: choose another, or pass force (-f) to write into it');
-  }
+  if (existing !== undefined && options.force !== true) await refuseExisting(sight, path, destination);
   await fs.mkdir(destination, { recursive: true });
   const links: [string, string][] = [];
   const folders = new FoldingNames(await foldsNames(destination));
@@ -59,7 +57,7 @@ async function copyFolder(engine: Engine, sight: Sight, path: string, destinatio
     for (const [child, entry] of sight.tree.walk(path)) {
       // A store can come from a stranger: its paths are checked again before they name anything on this disk.
       if (normalizePath(child) !== child) throw new InvalidPathError(child, 'it is not in its normal form');
-      const local = join(destination, path === '' ? child : child.slice(path.length + 1));
+      const local = localPathOf(path, child, destination);
       folders.claim(child);
       if (entry.type === 'directory') pendingFolders.push(local);
       else if (entry.type === 'symlink') links.push([entry.target, local]);
@@ -68,10 +66,16 @@ async function copyFolder(engine: Engine, sight: Sight, path: string, destinatio
   }
   const pendingFolders: string[] = [];
   let batch: ReturnType<typeof restoreItem>[] = [];
+  const done = { bytes: 0, files: 0 };
   const flush = async (): Promise<void> => {
     for (const folder of pendingFolders.splice(0)) await makeFolder(folder);
     if (options.force === true) for (const item of batch) await fs.rm(item.path, { force: true });
-    await engine.data.restoreFiles(batch, { ...options, nodes: sight.nodes, verify: engine.verifyReads });
+    const before = { ...done };
+    const onProgress = (p: Progress): void => {
+      [done.bytes, done.files] = [before.bytes + p.bytes, before.files + p.files];
+      options.onProgress?.({ phase: p.phase, ...done, newBytes: 0 });
+    };
+    await engine.data.restoreFiles(batch, { signal: options.signal, onProgress, nodes: sight.nodes, verify: engine.verifyReads });
     batch = [];
   };
   for (const item of files()) {
@@ -83,6 +87,19 @@ async function copyFolder(engine: Engine, sight: Sight, path: string, destinatio
     if (options.force === true) await fs.rm(local, { force: true });
     await fs.symlink(target, local);
   }
+}
+
+/** Before anything is written: a half-done copy over somebody's files would be hard to tell from a whole one. */
+async function refuseExisting(sight: Sight, path: string, destination: string): Promise<void> {
+  if ((await fs.readdir(destination)).length === 0) return;
+  for (const [child, entry] of sight.tree.walk(path)) {
+    const local = localPathOf(path, child, destination);
+    if (entry.type !== 'directory' && (await lstatOrUndefined(local)) !== undefined) throw new FileExistsError(local);
+  }
+}
+
+function localPathOf(path: string, child: string, destination: string): string {
+  return join(destination, path === '' ? child : child.slice(path.length + 1));
 }
 
 /** Files whose folders are made and which are then handed to the workers at once; bounds memory in folders of millions. */

@@ -12,6 +12,8 @@ import type { WorkingTree } from './working-tree.js';
 interface Copy {
   engine: Engine;
   from: ReadView;
+  /** The source is the very tree that is written to. */
+  within: boolean;
   sources: string[];
   destination: string;
   /** The destination is meant as a folder: several sources, or a trailing slash. */
@@ -25,7 +27,7 @@ interface Copy {
 
 /**
  * Copies entries into a tree. Within one store only references are copied; from a view of another store the bytes are
- * read and stored.
+ * read and stored. All or nothing.
  */
 export async function copyEntries(copy: Copy): Promise<void> {
   const { from, sources, destination, tree } = copy;
@@ -52,13 +54,23 @@ export async function copyEntries(copy: Copy): Promise<void> {
   }
   await copy.edit(() => {
     copy.staging.adopt(aside);
-    const intoFolder = copy.intoFolder || tree.isFolder(destination);
-    for (const { path, entry, descendants } of prepared) {
-      const target = intoFolder && path !== '' ? joinPath(destination, baseName(path)) : destination;
-      if (from !== undefined && entry.type === 'directory' && (target === path || target.startsWith(`${path}/`)) && seen.get(path) === tree.get(path)) {
-        throw new PathError('EINVAL', target, 'a folder cannot be copied into itself', 'choose a destination outside of it');
+    const before = tree.root();
+    try {
+      const intoFolder = copy.intoFolder || tree.isFolder(destination);
+      for (const { path, entry, descendants } of prepared) {
+        const target = intoFolder && path !== '' ? joinPath(destination, baseName(path)) : destination;
+        if (copy.within && entry.type === 'directory' && isInside(target, path)) {
+          throw new PathError('EINVAL', target, 'a folder cannot be copied into itself', 'choose a destination outside of it');
+        }
+        tree.graft(target, entry, descendants, path);
       }
-      tree.graft(target, entry, descendants, path);
+    } catch (error) {
+      tree.reset(before);
+      throw error;
     }
   });
+}
+
+function isInside(path: string, folder: string): boolean {
+  return folder === '' || path === folder || path.startsWith(`${folder}/`);
 }

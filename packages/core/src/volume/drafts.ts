@@ -91,6 +91,7 @@ export class Drafts {
   }
 
   rename(from: string, to: string): void {
+    if (from === to) return;
     this.remove(to);
     for (const open of this.all) {
       if (open.path === from || open.path?.startsWith(`${from}/`) === true) open.path = to + open.path.slice(from.length);

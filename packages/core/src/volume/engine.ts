@@ -5,7 +5,7 @@ import type { Ingest } from '../ingest/ingest.js';
 import type { PublishedObjects } from '../objects/staging.js';
 import type { Publisher } from '../publish/publisher.js';
 import type { DataReader } from '../reading/data-reader.js';
-import type { StoreOptions } from '../types.js';
+import type { Diagnostics } from '../util/diagnostics.js';
 
 /** What volumes need of an open store: the parts below them, wired by the layer above. */
 export interface Engine {
@@ -21,8 +21,10 @@ export interface Engine {
   readonly ingest: Ingest;
   readonly data: DataReader;
   readonly verifyReads: boolean;
-  readonly logger: NonNullable<StoreOptions['logger']> | undefined;
+  readonly diagnostics: Diagnostics;
   now(): Date;
+  /** @throws ClosedError once the store is closed, by its last user. */
+  assertOpen(): void;
   /** Runs a call that must end before the engine closes. @throws ClosedError */
   run<T>(work: () => Promise<T>): Promise<T>;
 }

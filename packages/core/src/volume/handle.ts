@@ -1,6 +1,6 @@
 import type { ContentRef } from '../content/content.js';
 import { EMPTY_CONTENT } from '../content/content.js';
-import { CairnError, PathError, ReadOnlyError, VolumeNotFoundError } from '../errors.js';
+import { CairnError, InvalidArgumentError, PathError, ReadOnlyError, VolumeNotFoundError } from '../errors.js';
 import { digestToHex } from '../hash/digest.js';
 import type { VolumeId, VolumeRecord } from '../index/records.js';
 import type { Entry, ManifestRoot } from '../manifest/entry.js';
@@ -94,6 +94,7 @@ export class VolumeHandle extends View implements Volume {
   }
 
   get dirty(): boolean {
+    this.engine.assertOpen();
     return this.drafts.dirty || !sameRoot(this.tree.root(), this.basePoint.root);
   }
 
@@ -183,7 +184,7 @@ export class VolumeHandle extends View implements Volume {
       const from = options.from ?? this;
       // Entries of another handle may refer to what only that handle holds in memory.
       if (from instanceof VolumeHandle && from !== this && from.engine === this.engine) await from.edit(() => from.spill());
-      await copyEntries({ from, sources: [source].flat(), destination: target, intoFolder: /.\/$/.test(destination) || Array.isArray(source), recursive: options.recursive ?? false, engine: this.engine, staging: this.staging, tally: this.tally, tree: this.tree, edit: (work) => this.settledEdit(work) });
+      await copyEntries({ from, within: from === this, sources: [source].flat(), destination: target, intoFolder: /.\/$/.test(destination) || Array.isArray(source), recursive: options.recursive ?? false, engine: this.engine, staging: this.staging, tally: this.tally, tree: this.tree, edit: (work) => this.settledEdit(work) });
     });
   }
 
@@ -226,7 +227,7 @@ export class VolumeHandle extends View implements Volume {
           await this.edit(() => {
             this.tree.reset(this.basePoint.root);
             this.drafts.follow();
-            this.staging.replaceWith([]);
+            this.staging.replaceWith(this.stagedNow());
           });
         }
         await this.moveTo(this.headPoint(), undefined);
@@ -236,10 +237,13 @@ export class VolumeHandle extends View implements Volume {
   }
 
   async batchUpload(edit: (batch: Batch) => Promise<void>, options: CommitOptions & { force?: boolean } = {}): Promise<CommitResult> {
-    return this.change(options.signal, async () => {
+    this.assertWritable();
+    return this.engine.run(async () => {
+      options.signal?.throwIfAborted();
+      // A handle of its own, so that this one can commit and reload however long the batch takes.
       const scratch = new VolumeHandle(this.engine, this.currentVolume(), { readOnly: false });
       const result = await uploadBatch({ engine: this.engine, edit, options, target: scratch.batchTarget() });
-      await this.moveTo(this.headPoint(), undefined);
+      await this.moving.run(() => this.moveTo(this.headPoint(), undefined));
       return result;
     });
   }
@@ -248,7 +252,7 @@ export class VolumeHandle extends View implements Volume {
     this.assertOpen();
     const path = options.path === undefined ? undefined : normalizePath(options.path);
     const from = options.from === undefined ? undefined : resolveRef(this.historyOf, options.from);
-    yield* this.historyOf.infos({ path, before: from?.generation ?? Infinity, name: this.displayName() });
+    yield* this.whileOpen(this.historyOf.infos({ path, before: from?.generation ?? Infinity, name: this.displayName() }));
   }
 
   async snapshot(ref: Ref = 'HEAD'): Promise<Snapshot> {
@@ -257,10 +261,9 @@ export class VolumeHandle extends View implements Volume {
     return new SnapshotView(this.engine, this.historyOf.info(id, generation, this.displayName()), this.historyOf.record(id).root);
   }
 
-  async *diff(from: Ref, to: Ref = 'HEAD'): AsyncGenerator<Change> {
+  async *diff(from: Ref | Snapshot, to: Ref | Snapshot = 'HEAD'): AsyncGenerator<Change> {
     this.assertOpen();
-    const [before, after] = [from, to].map((ref) => this.historyOf.record(resolveRef(this.historyOf, ref).id).root);
-    yield* changesBetween(this.engine.nodes, before ?? null, after ?? null);
+    yield* this.whileOpen(changesBetween(this.engine.nodes, this.rootOf(from), this.rootOf(to)));
   }
 
   async tag(name: string, ref: Ref = 'HEAD', options: { force?: boolean } = {}): Promise<void> {
@@ -353,6 +356,7 @@ export class VolumeHandle extends View implements Volume {
     return this.edit(async () => {
       await this.drafts.settle();
       work();
+      this.drafts.follow();
     });
   }
 
@@ -397,6 +401,7 @@ export class VolumeHandle extends View implements Volume {
     if (snapshot === null) throw new Error('a commit left no snapshot');
     const { logical, ...changes } = counts;
     const bytes = { logical, new: tally.newBytes + committed.bytes.new, stored: tally.storedBytes + committed.bytes.stored };
+    if (committed.changed) engine.diagnostics.committed({ volume: snapshot.volume, snapshot: snapshot.id, bytes });
     return { snapshot, changed: committed.changed, ...changes, overwritten: committed.overwritten, bytes };
   }
 
@@ -447,6 +452,14 @@ export class VolumeHandle extends View implements Volume {
 
   private infoAt({ snapshot, generation }: Point): SnapshotInfo | null {
     return snapshot === null ? null : this.historyOf.info(snapshot, generation, this.displayName());
+  }
+
+  private rootOf(point: Ref | Snapshot): ManifestRoot {
+    if (typeof point === 'string' || point instanceof Date) return this.historyOf.record(resolveRef(this.historyOf, point).id).root;
+    if (!(point instanceof SnapshotView) || point.engine !== this.engine) {
+      throw new InvalidArgumentError('a snapshot of another store cannot be compared', 'give a ref of this volume, or a snapshot of a volume of the same store');
+    }
+    return point.root;
   }
 
   private batchTarget(): BatchTarget {

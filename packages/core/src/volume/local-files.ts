@@ -21,10 +21,13 @@ export interface LocalEntry {
 /** Attempts to read a small file that keeps changing. */
 const READ_ATTEMPTS = 3;
 
-/** @throws CairnError `ENOENT` when nothing is there, `EINVAL` on sockets, pipes and devices. */
+/**
+ * What was named by the caller: a symlink is followed here, though never below.
+ * @throws FileNotFoundError; CairnError `EINVAL` on sockets, pipes and devices
+ */
 export async function localEntry(local: string | URL, remotePath: string): Promise<LocalEntry> {
   const localPath = local instanceof URL ? fileURLToPath(local) : local;
-  const entry = await entryAt(localPath, remotePath);
+  const entry = await entryAt(localPath, remotePath, 'stat');
   if (entry === undefined) {
     throw new CairnError('EINVAL', `'${localPath}' is a socket, pipe or device`, { hint: 'only files, folders and symlinks are stored; a pipe can be read with { data: createReadStream(path) }' });
   }
@@ -86,9 +89,9 @@ function readFrom(path: string, fd: number, size: number): Uint8Array {
   return bytes.subarray(0, done);
 }
 
-async function entryAt(localPath: string, remotePath: string): Promise<LocalEntry | undefined> {
+async function entryAt(localPath: string, remotePath: string, look: 'stat' | 'lstat' = 'lstat'): Promise<LocalEntry | undefined> {
   try {
-    const stat = await fs.lstat(localPath, { bigint: true });
+    const stat = await fs[look](localPath, { bigint: true });
     const type = stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'symlink' : undefined;
     if (type === undefined) return undefined;
     return {

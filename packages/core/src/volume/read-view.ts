@@ -62,12 +62,9 @@ export abstract class View implements ReadView {
     const { tree } = await this.look();
     requireFolder(tree, folder);
     let count = 0;
-    for (const [child, entry] of options.recursive === true ? tree.walk(folder) : tree.list(folder)) {
+    for (const [child, entry] of this.whileOpen(options.recursive === true ? tree.walk(folder) : tree.list(folder))) {
       yield toFileEntry(child, entry);
-      if (++count % ENTRIES_PER_TURN === 0) {
-        await new Promise(setImmediate);
-        this.assertOpen();
-      }
+      if (++count % ENTRIES_PER_TURN === 0) await new Promise(setImmediate);
     }
   }
 
@@ -120,7 +117,12 @@ export abstract class View implements ReadView {
     const { engine } = this;
     async function* bytes(): AsyncGenerator<Uint8Array> {
       const { content, nodes } = await opened;
-      yield* engine.data.stream(content, Math.min(start, content.length), Math.min(end + 1, content.length), { nodes, signal, verify: engine.verifyReads });
+      const pieces = engine.data.stream(content, Math.min(start, content.length), Math.min(end + 1, content.length), { nodes, signal, verify: engine.verifyReads });
+      try {
+        for (let next; (next = await engine.run(() => pieces.next())).done !== true; ) yield next.value;
+      } finally {
+        await pieces.return(undefined);
+      }
     }
     return Readable.from(bytes(), { objectMode: false, ...(signal ? { signal } : {}) });
   }
@@ -135,7 +137,7 @@ export abstract class View implements ReadView {
 
   async *chunks(path: string): AsyncGenerator<ChunkInfo> {
     const { content, nodes } = await this.file(path);
-    for (const { offset, length, digest } of chunksOf(nodes, content)) {
+    for (const { offset, length, digest } of this.whileOpen(chunksOf(nodes, content))) {
       const location = this.engine.index.locate(ObjectKind.chunk, digest);
       const kept = location === undefined ? { encoding: 'staged' as const, storedLength: 0 } : { encoding: encodingName(location.encoding), storedLength: location.storedLength };
       yield { offset, length, digest: digestToHex(digest), ...kept };
@@ -151,8 +153,18 @@ export abstract class View implements ReadView {
     return this.close();
   }
 
+  /** @throws ClosedError: of this view, or of its store. */
   protected assertOpen(): void {
     if (this.closed) throw new ClosedError(this.what);
+    this.engine.assertOpen();
+  }
+
+  /** What is read bit by bit, at its consumer's pace, which may close the store in between. */
+  protected *whileOpen<T>(items: Iterable<T>): Generator<T> {
+    for (const item of items) {
+      yield item;
+      this.assertOpen();
+    }
   }
 
   private look(): Promise<Sight> {

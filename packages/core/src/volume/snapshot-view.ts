@@ -18,12 +18,15 @@ export function treeAt(nodes: NodeSource, root: ManifestRoot): TreeView {
 /** An immutable version of a volume. */
 export class SnapshotView extends View implements Snapshot {
   readonly info: SnapshotInfo;
+  /** Of its tree. */
+  readonly root: ManifestRoot;
   protected readonly what = 'snapshot';
   private readonly tree: TreeView;
 
   constructor(engine: Engine, info: SnapshotInfo, root: ManifestRoot) {
     super(engine);
     this.info = info;
+    this.root = root;
     this.tree = treeAt(engine.nodes, root);
   }
 

@@ -26,9 +26,9 @@ export async function storeBytes(engine: Engine, data: Bytes, storing: Storing):
   let headBytes = 0;
   while (headBytes < SMALL_BYTES) {
     storing.signal?.throwIfAborted();
-    const { done, value } = await source.next();
-    if (done === true) return storeSmall(engine, storing.sink, head.length === 1 ? (head[0] as Uint8Array) : Buffer.concat(head));
-    const piece = asPiece(value);
+    const next: IteratorResult<unknown, unknown> = await source.next();
+    if (next.done === true) return storeSmall(engine, storing.sink, head.length === 1 ? (head[0] as Uint8Array) : Buffer.concat(head));
+    const piece = asPiece(next.value);
     // A producer may reuse its buffer for the next piece, so what waits is a copy.
     head.push(headBytes + piece.byteLength < SMALL_BYTES ? piece.slice() : piece);
     headBytes += piece.byteLength;
@@ -67,8 +67,8 @@ async function* single(whole: Uint8Array): AsyncGenerator<Uint8Array> {
 }
 
 function asStream(data: Bytes): AsyncIterable<unknown> {
-  if (data instanceof Blob) return data.stream() as unknown as AsyncIterable<unknown>;
-  if (typeof data === 'object' && data !== null && Symbol.asyncIterator in data) return data as AsyncIterable<unknown>;
+  if (data instanceof Blob) return data.stream();
+  if (typeof data === 'object' && data !== null && Symbol.asyncIterator in data) return data;
   throw new InvalidArgumentError('data of an unknown kind', 'give a string, a buffer or typed array, a Blob, a ReadableStream, or an async iterable of byte arrays');
 }
 

@@ -1,0 +1,42 @@
+import { isCairnError, type Damage, type DamageError } from '../errors.js';
+import type { Hasher } from '../hash/hasher.js';
+import type { SealedPack } from '../pack/footer.js';
+import { listPacks } from '../pack/list-packs.js';
+import { readFooter } from '../pack/read-footer.js';
+import { StoreLayout } from '../pack/store-layout.js';
+import { readJournal } from '../refs/journal.js';
+import type { RefTable } from '../refs/ref-table.js';
+
+/** A store as its packs and its ref journal tell it, without the index. */
+export interface RebuiltState {
+  /** Heads, histories, names and tags. */
+  readonly table: RefTable;
+  /** Every sealed pack with its objects, by id: one footer in memory at a time. Of an object that is in several packs any location is right. */
+  packs(): Generator<SealedPack>;
+  /** What could not be read; that of packs is added while they are listed. */
+  readonly damage: Damage[];
+}
+
+/** @throws what keeps the folders from being listed: half a listing proves nothing. */
+export function rebuildState(dir: string, hasher: Hasher): RebuiltState {
+  const layout = new StoreLayout(dir);
+  const { table, damage } = readJournal(layout.refsDir, hasher);
+  return { table, damage, packs: () => readablePacks(layout, hasher, damage) };
+}
+
+function* readablePacks(layout: StoreLayout, hasher: Hasher, damage: Damage[]): Generator<SealedPack> {
+  for (const id of listPacks(layout)) {
+    const pack = readPack(layout, id, hasher, damage);
+    if (pack !== undefined) yield pack;
+  }
+}
+
+function readPack(layout: StoreLayout, id: SealedPack['id'], hasher: Hasher, damage: Damage[]): SealedPack | undefined {
+  try {
+    return { id, ...readFooter(layout.packPath(id), id, hasher) };
+  } catch (error) {
+    if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
+    damage.push(...(error as DamageError).damage);
+    return undefined;
+  }
+}
