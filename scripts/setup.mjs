@@ -12,7 +12,7 @@ if (major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1
   process.exit(1);
 }
 
-const { ROOT, PNPM, fingerprint, headersEnvironment, run, since } = await import('./lib/tools.mjs');
+const { ROOT, PNPM, fingerprint, addonEnvironment, run, since } = await import('./lib/tools.mjs');
 const { build } = await import('./build.mjs');
 
 /** Written after an install that succeeded. In node_modules, so that it goes when they go. */
@@ -64,7 +64,7 @@ if (!installed()) {
     'npx',
     ['-y', PNPM, 'install', '--frozen-lockfile', '--config.confirm-modules-purge=false', '--reporter=append-only'],
     {
-      env: headersEnvironment(),
+      env: addonEnvironment(),
       quiet: true,
     },
   );

@@ -1,5 +1,6 @@
 // Entry of `pnpm bench`: measures the chosen rows one after the other, prints each, and writes the report.
-import { mkdir, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Context } from './context.js';
@@ -27,9 +28,8 @@ async function main(): Promise<number> {
   }
   const chosen = chooseRows(flags.rows);
   const cacheDir = resolve(flags.cacheDir ?? join(ROOT, '.cache', 'bench'));
-  const workDir = resolve(flags.workDir ?? join(cacheDir, 'work'));
   const outDir = resolve(flags.outDir ?? (flags.quick ? join(cacheDir, 'results-quick') : join(ROOT, 'bench', 'results')));
-  await mkdir(workDir, { recursive: true });
+  const workDir = await makeWorkDir(resolve(flags.workDir ?? cacheDir));
   try {
     return await measureAll(flags, chosen, { cacheDir, workDir, outDir });
   } finally {
@@ -72,6 +72,22 @@ async function measureAll(
   });
   log(`Report: ${dirs.outDir}`);
   return failures.length === 0 ? 0 : 1;
+}
+
+/** A new folder in `parent`, so that no other's files are ever removed with it; gone also when the bench is stopped half-way. */
+async function makeWorkDir(parent: string): Promise<string> {
+  await mkdir(parent, { recursive: true });
+  const dir = await mkdtemp(join(parent, 'work-'));
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const) {
+    process.once(signal, () => {
+      rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
+      process.exit(code);
+    });
+  }
+  return dir;
 }
 
 /** @throws TypeError naming an id that no row has. */

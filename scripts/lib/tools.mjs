@@ -55,12 +55,13 @@ export function runTool(name, bin, args, options) {
 }
 
 /**
- * What native addons need to be compiled without a download: Node's own headers, where this Node was installed with them.
+ * For the compilation of native addons: Node's own headers where it was installed with them, so that none are downloaded, and all cores.
  * @returns {Record<string, string>}
  */
-export function headersEnvironment() {
+export function addonEnvironment() {
   const prefix = dirname(dirname(process.execPath));
-  return existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? { npm_config_nodedir: prefix } : {};
+  const headers = existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? { npm_config_nodedir: prefix } : {};
+  return { JOBS: 'max', ...headers };
 }
 
 /** One digest over strings and the bytes of files: equal digest, nothing to do again. */

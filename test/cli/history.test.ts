@@ -1,13 +1,13 @@
 import { writeFileSync } from 'node:fs';
-import { beforeEach, describe, expect, test } from 'vitest';
-import { lines, noise, useWorkplace } from './support/cairn.js';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { lines, noise, RECENT, useWorkplace } from './support/cairn.js';
 
-const place = useWorkplace();
+const place = useWorkplace('shared');
 const WEIGHTS = noise('weights', 300_000);
 let ids: string[];
 
 /** Three versions: `a` added, `b` added, `a` changed. */
-beforeEach(async () => {
+beforeAll(async () => {
   const { at } = place;
   await at.ok('volume', 'create', 'v');
   writeFileSync(at.path('a'), WEIGHTS);
@@ -24,14 +24,15 @@ describe('log', () => {
   test('prints id, age, files, new bytes, message and tags, newest first', async () => {
     const [third, second, first, ...others] = lines((await place.at.ok('log', 'v')).stdout);
     expect(others).toEqual([]);
-    expect(third).toMatch(new RegExp(`^${ids[0]!.slice(0, 12)} +(just now|\\d+ seconds? ago) +1 file +[\\d.]+ [KM]iB new +third$`));
+    expect(third).toMatch(new RegExp(`^${ids[0]!.slice(0, 12)} +${RECENT} +1 file +[\\d.]+ [KM]iB new +third$`));
     expect(second).toMatch(/ 1 file +1 B new +second \(mid\)$/);
     expect(first).toMatch(/ 1 file +293 KiB new +first$/);
   });
 
   test('-n limits, REF begins further back, PATH keeps what changed it', async () => {
     const { at } = place;
-    const messages = async (...args: string[]): Promise<string[]> => (await at.records<{ message: string }>('log', ...args)).map(({ message }) => message);
+    const messages = async (...args: string[]): Promise<string[]> =>
+      (await at.records<{ message: string }>('log', ...args)).map(({ message }) => message);
     expect(await messages('v', '-n', '1')).toEqual(['third']);
     expect(await messages('v', '-n', '0')).toEqual([]);
     expect(await messages('v@mid')).toEqual(['second', 'first']);
@@ -51,7 +52,11 @@ describe('show', () => {
   test('prints one version as fields and as a document', async () => {
     const { at } = place;
     const text = (await at.ok('show', 'v@HEAD~2')).stdout;
-    expect(text).toMatch(new RegExp(`^id: +${ids[2]}\\nvolume: +v\\nversion: +1\\ncreated: .*\\nmessage: +first\\nmetadata: +loss=0.5\\nfiles: +1 added, 0 modified, 0 removed\\nnew bytes: +293 KiB\\n$`));
+    expect(text).toMatch(
+      new RegExp(
+        `^id: +${ids[2]}\\nvolume: +v\\nversion: +1\\ncreated: .*\\nmessage: +first\\nmetadata: +loss=0.5\\nfiles: +1 added, 0 modified, 0 removed\\nnew bytes: +293 KiB\\n$`,
+      ),
+    );
     expect(await at.json('show', `v@${ids[1]!.slice(0, 8)}`)).toMatchObject({ id: ids[1], tags: ['mid'], message: 'second', metadata: {} });
     expect(await at.json('show', 'v')).toMatchObject({ id: ids[0] });
   });

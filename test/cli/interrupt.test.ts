@@ -56,7 +56,7 @@ describe('an interrupted put', () => {
     const { at } = place;
     const digest = await writeBig(at.path('big'), 512);
     const result = await interrupt(at.start(['put', 'v', 'big']), signal);
-    expect(result).toMatchObject({ code, stdout: '' });
+    expect(result, result.stderr).toMatchObject({ code, stdout: '' });
     expect(result.stderr).toMatch(new RegExp(`^cairn: ${word}\n {2}hint: `));
     expect(await at.tree('v')).toEqual([]);
     expect(await at.records('log', 'v')).toEqual([]);

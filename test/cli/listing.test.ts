@@ -1,11 +1,11 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { finished, lines, noise, useWorkplace } from './support/cairn.js';
 
-const place = useWorkplace();
+const place = useWorkplace('shared');
 const WEIGHTS = noise('weights', 500_001);
 
-beforeEach(async () => {
+beforeAll(async () => {
   const { at } = place;
   mkdirSync(at.path('m', 'sub'), { recursive: true });
   writeFileSync(at.path('m', 'weights.bin'), WEIGHTS);
@@ -21,7 +21,8 @@ describe('ls', () => {
     const { at } = place;
     expect((await at.ok('ls', 'v')).stdout).toBe('link\nsub\ntwo words\nweights.bin\n');
     expect((await at.ok('ls', 'v', '-R')).stdout.split('\n')).toContain('sub/größe');
-    for (const args of [['v', 'sub'], ['v', '/sub/'], ['v:/sub'], ['v@HEAD:/sub/']]) expect((await at.ok('ls', ...args)).stdout).toBe('sub/größe\n');
+    for (const args of [['v', 'sub'], ['v', '/sub/'], ['v:/sub'], ['v@HEAD:/sub/']])
+      expect((await at.ok('ls', ...args)).stdout).toBe('sub/größe\n');
   });
 
   test('a file lists itself', async () => {
@@ -68,10 +69,16 @@ describe('stat', () => {
     const plain = await at.json('stat', 'v', 'weights.bin');
     expect(plain).toMatchObject({ path: 'weights.bin', type: 'file', size: WEIGHTS.length });
     expect(plain).not.toHaveProperty('chunks');
-    const { chunks } = await at.json<{ chunks: { offset: number; length: number; digest: string; encoding: string; storedLength: number }[] }>('stat', 'v', 'weights.bin', '--chunks');
+    const { chunks } = await at.json<{
+      chunks: { offset: number; length: number; digest: string; encoding: string; storedLength: number }[];
+    }>('stat', 'v', 'weights.bin', '--chunks');
     let end = 0;
     for (const chunk of chunks) {
-      expect(chunk).toMatchObject({ offset: end, digest: expect.stringMatching(/^[0-9a-f]{64}$/) as string, encoding: expect.stringMatching(/^(raw|zstd)$/) as string });
+      expect(chunk).toMatchObject({
+        offset: end,
+        digest: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+        encoding: expect.stringMatching(/^(raw|zstd)$/) as string,
+      });
       expect(chunk.storedLength).toBeGreaterThan(0);
       end += chunk.length;
     }

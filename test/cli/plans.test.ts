@@ -13,7 +13,9 @@ describe('a place is VOL[@REF][:/PATH]', () => {
   ])('%s', (text, place) => expect(parsePlace(text)).toEqual(place));
 
   test.each(['', '@v1', ':/path', 'llama@', 'llama@:/path'])('%j is refused', (text) => {
-    expect(() => parsePlace(text)).toThrow(expect.objectContaining({ code: 'CAIRN_INVALID_ARGUMENT', hint: expect.stringContaining('VOL[@REF]') as string }));
+    expect(() => parsePlace(text)).toThrow(
+      expect.objectContaining({ code: 'CAIRN_INVALID_ARGUMENT', hint: expect.stringContaining('VOL[@REF]') as string }),
+    );
   });
 });
 
@@ -61,11 +63,15 @@ describe('cp and mv: VOL SRC… DST, or full places', () => {
     [['v', '/odd:/name', '/b'], ['v:/odd:/name'], 'v:/b'],
   ])('%j', ([first = '', ...others], sources, target) => {
     const plan = planTransfer(first, others);
-    const word = (place: { volume: string; ref?: string; path: string }): string => `${place.volume}${place.ref === undefined ? '' : `@${place.ref}`}:${place.path}`;
+    const word = (place: { volume: string; ref?: string; path: string }): string =>
+      `${place.volume}${place.ref === undefined ? '' : `@${place.ref}`}:${place.path}`;
     expect([plan.sources.map(word), word(plan.target)]).toEqual([sources, target]);
   });
 
-  test.each([[['v', '/a']], [['v:/a']], [['v:/a', '/b']], [['v@v1', '/a', '/b']], [['v', '/a', 'w@v1:/b']]])('%j is refused', ([first = '', ...others]) => {
-    expect(() => planTransfer(first, others)).toThrow(expect.objectContaining({ code: 'CAIRN_INVALID_ARGUMENT' }));
-  });
+  test.each([[['v', '/a']], [['v:/a']], [['v:/a', '/b']], [['v@v1', '/a', '/b']], [['v', '/a', 'w@v1:/b']]])(
+    '%j is refused',
+    ([first = '', ...others]) => {
+      expect(() => planTransfer(first, others)).toThrow(expect.objectContaining({ code: 'CAIRN_INVALID_ARGUMENT' }));
+    },
+  );
 });

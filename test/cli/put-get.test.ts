@@ -42,7 +42,9 @@ describe('put and get give back the same bytes', () => {
     const { at } = place;
     makeFolder('my model');
     await at.ok('put', 'v', 'my model', '/');
-    const paths = ['latest', 'model.bin', 'run.sh', 'sub folder', 'sub folder/empty', 'sub folder/größe ✓.txt'].map((path) => `my model/${path}`);
+    const paths = ['latest', 'model.bin', 'run.sh', 'sub folder', 'sub folder/empty', 'sub folder/größe ✓.txt'].map(
+      (path) => `my model/${path}`,
+    );
     expect(await at.tree('v')).toEqual(['my model', ...paths]);
 
     await at.ok('get', 'v', '/my model', 'back');
@@ -106,7 +108,21 @@ describe('put', () => {
   test('the document tells what was stored, with message and typed metadata', async () => {
     const { at } = place;
     writeFileSync(at.path('f'), WEIGHTS);
-    const result = await at.json('put', 'v', 'f', '-m', 'step 1', '--meta', 'loss=0.25', '--meta', 'note=a=b', '--meta', 'best=true', '--meta', 'id=0x10');
+    const result = await at.json(
+      'put',
+      'v',
+      'f',
+      '-m',
+      'step 1',
+      '--meta',
+      'loss=0.25',
+      '--meta',
+      'note=a=b',
+      '--meta',
+      'best=true',
+      '--meta',
+      'id=0x10',
+    );
     expect(result).toMatchObject({
       volume: 'v',
       changed: true,
@@ -115,7 +131,13 @@ describe('put', () => {
       removed: 0,
       overwritten: [],
       bytes: { logical: WEIGHTS.length, new: WEIGHTS.length },
-      snapshot: { volume: 'v', generation: 1, parent: null, message: 'step 1', metadata: { loss: 0.25, note: 'a=b', best: true, id: '0x10' } },
+      snapshot: {
+        volume: 'v',
+        generation: 1,
+        parent: null,
+        message: 'step 1',
+        metadata: { loss: 0.25, note: 'a=b', best: true, id: '0x10' },
+      },
     });
     expect(result).not.toHaveProperty('undo');
   });
@@ -177,7 +199,13 @@ describe('get', () => {
     makeFolder('m');
     const { snapshot } = await at.json<{ snapshot: { id: string } }>('put', 'v', 'm');
     const got = await at.json<{ local: string; seconds: number }>('get', 'v', 'm', 'out');
-    expect(got).toMatchObject({ volume: 'v', snapshot: snapshot.id, path: 'm', local: 'out', bytes: WEIGHTS.length + 'unicode'.length + 10 });
+    expect(got).toMatchObject({
+      volume: 'v',
+      snapshot: snapshot.id,
+      path: 'm',
+      local: 'out',
+      bytes: WEIGHTS.length + 'unicode'.length + 10,
+    });
     expect(got.seconds).toBeGreaterThan(0);
     expect(basename(got.local)).toBe('out');
   });

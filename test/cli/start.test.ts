@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { useWorkplace } from './support/cairn.js';
 
-const VERSION = (JSON.parse(readFileSync(new URL('../../packages/cli/package.json', import.meta.url), 'utf8')) as { version: string }).version;
+const VERSION = (JSON.parse(readFileSync(new URL('../../packages/cli/package.json', import.meta.url), 'utf8')) as { version: string })
+  .version;
 const COMMANDS = ['volume', 'put', 'get', 'ls', 'stat', 'cat', 'rm', 'mv', 'cp', 'log', 'show', 'diff', 'tag', 'rollback', 'verify'];
 const VOLUME_COMMANDS = ['create', 'list', 'info', 'rename', 'delete', 'fork', 'ls', 'get', 'put', 'rm', 'cp'];
 
@@ -13,9 +14,9 @@ const WITHOUT_CORE = [
 register('data:text/javascript,' + encodeURIComponent("export const resolve = (name, context, next) => { if (name === '@cairn/core') throw new Error('core was loaded'); return next(name, context); };"));`)}`,
 ];
 
-describe('what needs no store answers without loading the engine', () => {
-  const place = useWorkplace();
+const place = useWorkplace('shared');
 
+describe('what needs no store answers without loading the engine', () => {
   test('--version prints the version of the package', async () => {
     for (const args of [['--version'], ['-V'], ['--json', '--version']]) {
       expect(await place.at.run(args, { nodeOptions: WITHOUT_CORE })).toMatchObject({ code: 0, stdout: `${VERSION}\n`, stderr: '' });
@@ -48,8 +49,6 @@ describe('what needs no store answers without loading the engine', () => {
 });
 
 describe('wrong usage is exit code 2, with the message and the next step on stderr', () => {
-  const place = useWorkplace();
-
   test.each([
     [[], /^Usage: cairn/],
     [['putt'], /^cairn: unknown command 'putt'\n {2}hint: did you mean put\? see 'cairn --help'\n$/],

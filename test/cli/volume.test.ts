@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { lines, undoOf, useWorkplace } from './support/cairn.js';
+import { lines, RECENT, undoOf, useWorkplace } from './support/cairn.js';
 
 const place = useWorkplace();
 
@@ -14,7 +14,7 @@ describe('volumes', () => {
 
     const list = lines((await at.ok('volume', 'list')).stdout);
     expect(list[0]).toMatch(/^NAME +HEAD +AGE +FILES +SIZE$/);
-    expect(list[1]).toMatch(new RegExp(`^models +${head.slice(0, 12)} +just now +1 +12 B$`));
+    expect(list[1]).toMatch(new RegExp(`^models +${head.slice(0, 12)} +${RECENT} +1 +12 B$`));
 
     const renamed = await at.ok('volume', 'rename', 'models', 'llama');
     expect(await at.records('volume', 'list')).toMatchObject([{ name: 'llama', head }]);
@@ -86,7 +86,9 @@ describe('the store is --store, else CAIRN_STORE, else the nearest .cairn upward
   test('--store wins over CAIRN_STORE, before and after the command, and is repeated in the undo command', async () => {
     const { at } = place;
     await at.ok('volume', 'create', 'in-environment');
-    const renamed = await at.ok('volume', 'create', 'v', '--store', 'other store').then(() => at.ok('--store', 'other store', 'volume', 'rename', 'v', 'w'));
+    const renamed = await at
+      .ok('volume', 'create', 'v', '--store', 'other store')
+      .then(() => at.ok('--store', 'other store', 'volume', 'rename', 'v', 'w'));
     expect(renamed.stdout).toContain("undo: cairn --store 'other store' volume rename w v\n");
     expect(await at.records('--store', 'other store', 'volume', 'list')).toMatchObject([{ name: 'w' }]);
     expect(await at.records('volume', 'list')).toMatchObject([{ name: 'in-environment' }]);

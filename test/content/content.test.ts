@@ -119,7 +119,10 @@ describe('a content tree', () => {
 
 describe('a splice', () => {
   test('gives the content that a build of the spliced list gives', () => {
-    const edits = fc.array(fc.record({ at: fc.nat(), remove: fc.oneof(fc.nat(3), fc.nat(5000)), insert: chunkLists }), { minLength: 1, maxLength: 4 });
+    const edits = fc.array(fc.record({ at: fc.nat(), remove: fc.oneof(fc.nat(3), fc.nat(5000)), insert: chunkLists }), {
+      minLength: 1,
+      maxLength: 4,
+    });
     fc.assert(
       fc.property(chunkLists, edits, (chunks, changes) => {
         const nodes = new MemoryNodes();
@@ -133,8 +136,23 @@ describe('a splice', () => {
           expect(ref).toEqual(buildContent(new MemoryNodes(), chunks));
         }
       }),
-      { numRuns: 80 },
+      { numRuns: 50 },
     );
+  });
+
+  test('that adds parts before, behind or nowhere keeps the nodes that end there', () => {
+    const nodes = new MemoryNodes();
+    for (const count of [1, 2, 100, 1000, 40_000]) {
+      const chunks = list(count);
+      const ref = buildContent(nodes, chunks);
+      const middle = bytesOf(chunks.slice(0, count >> 1));
+      for (const at of [0, middle, ref.length]) expect(spliceContent(nodes, nodes, ref, at, at, [])).toEqual(ref);
+      for (let added = 1; added < 300; added += count >= 1000 ? 30 : 1) {
+        const more = list(added, 1_000_000);
+        expect(spliceContent(nodes, nodes, ref, 0, 0, more)).toEqual(buildContent(nodes, [...more, ...chunks]));
+        expect(spliceContent(nodes, nodes, ref, ref.length, ref.length, more)).toEqual(buildContent(nodes, [...chunks, ...more]));
+      }
+    }
   });
 
   test('that removes all but one part leaves no chain of nodes above it', () => {

@@ -15,7 +15,8 @@ import type { SealedPack } from '../../packages/core/src/pack/footer.js';
 import { TableBuilder } from '../../packages/core/src/pack/object-table.js';
 import { newPackId, type PackId } from '../../packages/core/src/pack/pack-id.js';
 import { newVolumeId } from '../../packages/core/src/refs/ref-table.js';
-import { history, snapshotId, wish } from '../support/ref-changes.js';
+import type { snapshotId } from '../support/ref-changes.js';
+import { history, wish } from '../support/ref-changes.js';
 import { tempDir } from '../support/temp-dir.js';
 
 const hasher = createHasher();
@@ -30,7 +31,9 @@ function openIndex(dir = tempDir()): { env: IndexEnvironment; reader: IndexReade
 /** A pack of chunks whose digests are those of these numbers. */
 function packOf(values: number[], id: PackId = newPackId()): SealedPack {
   const builder = new TableBuilder();
-  values.forEach((value, i) => builder.add({ kind: ObjectKind.chunk, digest: digestOf(value), encoding: 0, length: 8, storedLength: 8, offset: i * 8 }));
+  values.forEach((value, i) =>
+    builder.add({ kind: ObjectKind.chunk, digest: digestOf(value), encoding: 0, length: 8, storedLength: 8, offset: i * 8 }),
+  );
   return { id, sizeBytes: values.length * 64, table: builder.finish() };
 }
 
@@ -53,7 +56,9 @@ describe('objects in the index', () => {
     const table = Buffer.concat([digestOf(9), digestOf(3)]);
     expect(reader.packOf(ObjectKind.chunk, table, 32)).toBe(pack.id);
     expect(reader.packOf(ObjectKind.chunk, table, 0)).toBeUndefined();
-    expect([...reader.objects()].map(({ digest }) => digestToHex(digest)).sort()).toEqual([1, 2, 3].map((value) => digestToHex(digestOf(value))).sort());
+    expect([...reader.objects()].map(({ digest }) => digestToHex(digest)).sort()).toEqual(
+      [1, 2, 3].map((value) => digestToHex(digestOf(value))).sort(),
+    );
     expect(reader.state()).toMatchObject({ packs: 1, packBytes: pack.sizeBytes });
   });
 
@@ -97,7 +102,8 @@ describe('the index and the ref journal', () => {
         }
         for (const volume of reader.volumes()) {
           if (volume.name !== undefined) expect(reader.volumeByName(volume.name)).toEqual(volume);
-          for (const { snapshot, generation } of reader.generations(volume.id)) expect(reader.generationOf(volume.id, snapshot)).toBe(generation);
+          for (const { snapshot, generation } of reader.generations(volume.id))
+            expect(reader.generationOf(volume.id, snapshot)).toBe(generation);
         }
       }),
       { numRuns: 25 },
@@ -108,13 +114,19 @@ describe('the index and the ref journal', () => {
     const { env, reader } = openIndex();
     const volumeId = newVolumeId();
     const other = newVolumeId();
-    const id = (generation: number): ReturnType<typeof snapshotId> => (generation % 2 === 0 ? 'ab' : 'ff').padEnd(60, '0').concat(generation.toString(16).padStart(4, '0')) as ReturnType<typeof snapshotId>;
+    const id = (generation: number): ReturnType<typeof snapshotId> =>
+      (generation % 2 === 0 ? 'ab' : 'ff').padEnd(60, '0').concat(generation.toString(16).padStart(4, '0')) as ReturnType<
+        typeof snapshotId
+      >;
     writeIndex(env, (transaction) => {
-      for (const volume of [volumeId, other]) transaction.applyChange({ type: 'volume-created', volumeId: volume, name: volume.slice(0, 8), createdAtMs: 0 });
-      for (let generation = 1; generation <= 300; generation++) transaction.applyChange({ type: 'head', volumeId, generation, snapshot: id(generation), pack: newPackId() });
+      for (const volume of [volumeId, other])
+        transaction.applyChange({ type: 'volume-created', volumeId: volume, name: volume.slice(0, 8), createdAtMs: 0 });
+      for (let generation = 1; generation <= 300; generation++)
+        transaction.applyChange({ type: 'head', volumeId, generation, snapshot: id(generation), pack: newPackId() });
     });
     reader.refresh();
-    const numbers = (options?: Parameters<IndexReader['generations']>[1]): number[] => [...reader.generations(volumeId, options)].map(({ generation }) => generation);
+    const numbers = (options?: Parameters<IndexReader['generations']>[1]): number[] =>
+      [...reader.generations(volumeId, options)].map(({ generation }) => generation);
     const all = Array.from({ length: 300 }, (_, i) => i + 1);
     expect(numbers()).toEqual(all);
     expect(numbers({ reverse: true })).toEqual([...all].reverse());
@@ -153,11 +165,16 @@ describe('a damaged index', () => {
 describe('the environment of the index', () => {
   it('undoes everything of a transaction that throws, and of one that returns a promise', () => {
     const { env, reader } = openIndex();
-    const attempt = (end: () => unknown): void => env.transaction(() => {
-      void env.db.put(objectKey(ObjectKind.chunk, digestOf(1)), Buffer.from('x'));
-      return end() as undefined;
-    });
-    expect(() => attempt(() => { throw new RangeError('no'); })).toThrow(RangeError);
+    const attempt = (end: () => unknown): void =>
+      env.transaction(() => {
+        void env.db.put(objectKey(ObjectKind.chunk, digestOf(1)), Buffer.from('x'));
+        return end() as undefined;
+      });
+    expect(() =>
+      attempt(() => {
+        throw new RangeError('no');
+      }),
+    ).toThrow(RangeError);
     expect(() => attempt(() => Promise.resolve())).toThrow(TypeError);
     expect([...env.db.getKeys(OBJECTS)]).toEqual([]);
     publish(env, packOf([1]));

@@ -9,12 +9,19 @@ const MIB = 1 << 20;
 describe('equal new chunks are stored once', () => {
   it('by units that run at the same time, whether their files are small or large', async () => {
     const engine = await openEngine();
-    const shared = [randomBytes(24 * MIB, 1), safetensors([20 * MIB, 5 * MIB], 2), ...Array.from({ length: 300 }, (_, i) => randomBytes(9000 + i, i))];
+    const shared = [
+      randomBytes(24 * MIB, 1),
+      safetensors([20 * MIB, 5 * MIB], 2),
+      ...Array.from({ length: 300 }, (_, i) => randomBytes(9000 + i, i)),
+    ];
     const sources = sourcesOf(Object.fromEntries([...shared, ...shared].map((bytes, i) => [`f${i}`, bytes])));
     const half = sources.length / 2;
     const tallies = [new IngestTally(), new IngestTally()];
     // Two calls side by side, one of them in reverse order.
-    const [a, b] = await Promise.all([storeAll(engine, sources.slice(0, half), tallies[0]), storeAll(engine, sources.slice(half).reverse(), tallies[1])]);
+    const [a, b] = await Promise.all([
+      storeAll(engine, sources.slice(0, half), tallies[0]),
+      storeAll(engine, sources.slice(half).reverse(), tallies[1]),
+    ]);
     for (const [i, bytes] of shared.entries()) {
       const expected = contentId(oracle(bytes));
       expect(contentId(a.get(sources[i]!.path)!)).toBe(expected);

@@ -6,7 +6,10 @@ const MIB = 1 << 20;
 
 const FILES: Record<string, Uint8Array> = {
   ...Object.fromEntries(
-    [0, 1, 8191, 8192, 8193, 131_071, 131_072, 131_073, MIB - 1, MIB, MIB + 1, 3 * MIB + 17].map((size) => [`generic-${size}`, randomBytes(size, size)]),
+    [0, 1, 8191, 8192, 8193, 131_071, 131_072, 131_073, MIB - 1, MIB, MIB + 1, 3 * MIB + 17].map((size) => [
+      `generic-${size}`,
+      randomBytes(size, size),
+    ]),
   ),
   zeros: new Uint8Array(5 * MIB + 3),
   text: Buffer.from('the same line again, and again\n'.repeat(100_000)),
@@ -77,7 +80,9 @@ describe('a stream', () => {
     const bytes = randomBytes(24 * MIB, 7);
     const sources = sourcesOf({ file: bytes });
     const content = (await storeAll(engine, sources)).get(sources[0]!.path)!;
-    const copy = await engine.ingest.stream(engine.data.stream(content, 0, content.length, { nodes: engine.staging }), { sink: engine.staging });
+    const copy = await engine.ingest.stream(engine.data.stream(content, 0, content.length, { nodes: engine.staging }), {
+      sink: engine.staging,
+    });
     expect(contentId(copy)).toBe(contentId(content));
   });
 

@@ -77,7 +77,11 @@ describe('a source that changes', () => {
     appendFileSync(grown!.path, 'more');
     truncateSync(shrunk!.path, 5);
     const outcomes = new Map<string, number>();
-    for await (const { source: { path }, content, stat } of engine.ingest.files([grown!, shrunk!], { sink: engine.staging })) {
+    for await (const {
+      source: { path },
+      content,
+      stat,
+    } of engine.ingest.files([grown!, shrunk!], { sink: engine.staging })) {
       expect(stat.size).toBe(content.length);
       outcomes.set(path, content.length);
     }
@@ -86,7 +90,8 @@ describe('a source that changes', () => {
 });
 
 describe('a call that ends early', () => {
-  const sources = (): LocalSource[] => sourcesOf(Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`f${i}`, randomBytes(9 * MIB, i)])));
+  const sources = (): LocalSource[] =>
+    sourcesOf(Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`f${i}`, randomBytes(9 * MIB, i)])));
 
   it('rejects with the reason of the abort and leaves no unfinished file', async () => {
     const engine = await openEngine();
@@ -135,18 +140,21 @@ describe('a fault of the store', () => {
     ['EIO', 2, 'write'],
     ['EIO', 1, 'sync'],
     ['EIO', 1, 'rename'],
-  ] as const)('%s at %i. %s fails the call, publishes nothing of that pack, and a later call stores it all', async (error, failAt, kind) => {
-    const bytes = { a: randomBytes(6 * MIB, 1), b: randomBytes(21 * MIB, 2) };
-    const sources = sourcesOf(bytes);
-    const options: FaultyDiskOptions = { failAt, kinds: [kind], error, counter: new SharedArrayBuffer(4) };
-    const engine = await openEngine({ disk: { durable: true, module: FAULTY, options } });
-    await expect(storeAll(engine, sources)).rejects.toMatchObject({ code: error === 'short' ? 'ENOSPC' : error });
-    expect(leftovers(engine)).toEqual([]);
-    const contents = await storeAll(engine, sources);
-    for (const [i, wanted] of Object.values(bytes).entries()) {
-      expect(Buffer.compare(await readBack(engine, contents.get(sources[i]!.path)!), wanted)).toBe(0);
-    }
-  });
+  ] as const)(
+    '%s at %i. %s fails the call, publishes nothing of that pack, and a later call stores it all',
+    async (error, failAt, kind) => {
+      const bytes = { a: randomBytes(6 * MIB, 1), b: randomBytes(21 * MIB, 2) };
+      const sources = sourcesOf(bytes);
+      const options: FaultyDiskOptions = { failAt, kinds: [kind], error, counter: new SharedArrayBuffer(4) };
+      const engine = await openEngine({ disk: { durable: true, module: FAULTY, options } });
+      await expect(storeAll(engine, sources)).rejects.toMatchObject({ code: error === 'short' ? 'ENOSPC' : error });
+      expect(leftovers(engine)).toEqual([]);
+      const contents = await storeAll(engine, sources);
+      for (const [i, wanted] of Object.values(bytes).entries()) {
+        expect(Buffer.compare(await readBack(engine, contents.get(sources[i]!.path)!), wanted)).toBe(0);
+      }
+    },
+  );
 
   it('a worker that dies fails its call alone, and the next call has a new one', async () => {
     const flag = join(tempDir(), 'die');

@@ -45,7 +45,13 @@ export async function openEngine(options: { workers?: number; disk?: DiskSpec; d
     { dir: layout.dir, disk, index: index1, hash: 'auto', compression: 'fast', claims: claims.memory, pressure: new Pressure().memory },
     workers,
   );
-  const publisher = new Publisher({ dir: layout.dir, disk: { durable: false }, hash: 'auto', compression: 'fast', index: environment.identity });
+  const publisher = new Publisher({
+    dir: layout.dir,
+    disk: { durable: false },
+    hash: 'auto',
+    compression: 'fast',
+    index: environment.identity,
+  });
   const ingest = new Ingest({ workers: pool, publisher, claims });
   const data = new DataReader({ workers: pool, index, layout, hasher });
   const close = async (): Promise<void> => {
@@ -76,7 +82,11 @@ export function safetensors(lengths: number[], seed: number, tail = 0): Uint8Arr
   const header: Record<string, unknown> = {};
   let end = 0;
   for (const [i, length] of lengths.entries()) {
-    header[`layer.${i}`] = { dtype: i % 2 === 0 ? 'F32' : 'I8', shape: i % 2 === 0 ? [length / 4] : [length], data_offsets: [end, end + length] };
+    header[`layer.${i}`] = {
+      dtype: i % 2 === 0 ? 'F32' : 'I8',
+      shape: i % 2 === 0 ? [length / 4] : [length],
+      data_offsets: [end, end + length],
+    };
     end += length;
   }
   const json = Buffer.from(JSON.stringify(header));
@@ -112,9 +122,14 @@ export function sourcesOf(files: Record<string, Uint8Array>): { path: string; st
 }
 
 /** Stores files and returns their contents, by path. */
-export async function storeAll(engine: TestEngine, sources: Iterable<{ path: string; stat: { size: number } }>, tally = new IngestTally()): Promise<Map<string, ContentRef>> {
+export async function storeAll(
+  engine: TestEngine,
+  sources: Iterable<{ path: string; stat: { size: number } }>,
+  tally = new IngestTally(),
+): Promise<Map<string, ContentRef>> {
   const contents = new Map<string, ContentRef>();
-  for await (const stored of engine.ingest.files(sources, { sink: engine.staging, tally })) contents.set(stored.source.path, stored.content);
+  for await (const stored of engine.ingest.files(sources, { sink: engine.staging, tally }))
+    contents.set(stored.source.path, stored.content);
   return contents;
 }
 

@@ -6,7 +6,9 @@ import { bulk, file, inKeyOrder, show, type Tree } from '../support/manifest-tre
 import { MemoryNodes } from '../support/memory-nodes.js';
 
 const trees = fc
-  .array(fc.record({ first: fc.nat(2000), count: fc.oneof(fc.constant(1), fc.nat(1500)), version: fc.nat(2), set: fc.boolean() }), { maxLength: 5 })
+  .array(fc.record({ first: fc.nat(2000), count: fc.oneof(fc.constant(1), fc.nat(1500)), version: fc.nat(2), set: fc.boolean() }), {
+    maxLength: 5,
+  })
   .map((ranges) => {
     const tree: Tree = new Map();
     for (const { first, count, version, set } of ranges) {
@@ -32,7 +34,14 @@ test('the difference of two trees is that of two maps, modification times aside'
     fc.property(trees, trees, (first, second) => {
       const nodes = new MemoryNodes();
       const mixed: Tree = new Map([...first, ...[...second].slice(0, 30)]);
-      for (const [a, b] of [[first, second], [first, mixed], [mixed, second], [new Map() as Tree, first], [second, new Map() as Tree], [first, first]] as const) {
+      for (const [a, b] of [
+        [first, second],
+        [first, mixed],
+        [mixed, second],
+        [new Map() as Tree, first],
+        [second, new Map() as Tree],
+        [first, first],
+      ] as const) {
         const changes = [...diffManifests(nodes, bulk(a, nodes), bulk(b, nodes))];
         expect(changes.map(({ path, before, after }) => `${path}: ${show(before)} > ${show(after)}`)).toEqual(mapDiff(a, b));
       }

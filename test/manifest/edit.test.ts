@@ -22,7 +22,13 @@ function entryOf(n: number): Entry {
 /** Batches of ranges of paths, set or removed: large enough for several nodes and levels, and for nodes to vanish. */
 const batches = fc.array(
   fc.array(
-    fc.record({ first: fc.nat(3000), count: fc.oneof(fc.constant(1), fc.nat(1200)), step: fc.constantFrom(1, 2, 7), set: fc.boolean(), version: fc.nat(3) }),
+    fc.record({
+      first: fc.nat(3000),
+      count: fc.oneof(fc.constant(1), fc.nat(1200)),
+      step: fc.constantFrom(1, 2, 7),
+      set: fc.boolean(),
+      version: fc.nat(3),
+    }),
     { minLength: 1, maxLength: 4 },
   ),
   { minLength: 1, maxLength: 5 },
@@ -48,7 +54,12 @@ describe('editing a manifest', () => {
           expect(sameRoot(root, bulk(model))).toBe(true);
         }
         expect(lines(walkTree(nodes, root, ''))).toEqual(lines(inKeyOrder(model)));
-        const emptied = editManifest(nodes, nodes, root, [...model.keys()].map((path): [string, null] => [path, null]));
+        const emptied = editManifest(
+          nodes,
+          nodes,
+          root,
+          [...model.keys()].map((path): [string, null] => [path, null]),
+        );
         expect(emptied).toBeNull();
       }),
       { numRuns: 25 },
@@ -71,9 +82,29 @@ describe('editing a manifest', () => {
     expect(root).toBeNull();
   });
 
+  test('that appends behind, or inserts before, a node that ends there keeps the node', () => {
+    const names = Array.from({ length: 1200 }, (_, n) => `f${String(n).padStart(5, '0')}`);
+    for (const order of [names, names.toReversed()]) {
+      const nodes = new MemoryNodes();
+      const model: Tree = new Map();
+      let root: ManifestRoot = null;
+      for (const [index, name] of order.entries()) {
+        root = editManifest(nodes, nodes, root, [[name, file(1)]]);
+        model.set(name, file(1));
+        expect(totals(nodes, root).entries).toBe(index + 1);
+        if (index < 300 || index % 50 === 0) expect(sameRoot(root, bulk(model))).toBe(true);
+      }
+    }
+  });
+
   test.each([1, 2, 31, 32, 33, 127, 128, 129, 511, 512, 513, 4000])('of %i entries bounds the items of every node', (count) => {
     const nodes = new MemoryNodes();
-    const root = editManifest(nodes, nodes, null, Array.from({ length: count }, (_, n): [string, Entry] => [`f${n}`, file(n)]));
+    const root = editManifest(
+      nodes,
+      nodes,
+      null,
+      Array.from({ length: count }, (_, n): [string, Entry] => [`f${n}`, file(n)]),
+    );
     expect(totals(nodes, root)).toEqual({ entries: count, files: count, sizeBytes: (count * (count - 1)) / 2 });
     for (const bytes of nodes.objects.values()) expect(decodeManifestNode(bytes).count).toBeLessThanOrEqual(512);
     expect(nodes.objects.size).toBeLessThanOrEqual(count / 32 + 2);
@@ -82,17 +113,36 @@ describe('editing a manifest', () => {
   test('that changes values only moves no node end', () => {
     const nodes = new MemoryNodes();
     const paths = Array.from({ length: 5000 }, (_, n) => pathOf(n));
-    const root = editManifest(nodes, nodes, null, paths.map((path, n): [string, Entry] => [path, entryOf(n)]));
+    const root = editManifest(
+      nodes,
+      nodes,
+      null,
+      paths.map((path, n): [string, Entry] => [path, entryOf(n)]),
+    );
     const before = nodes.objects.size;
-    const changed = editManifest(nodes, nodes, root, paths.map((path): [string, Entry] => [path, link('elsewhere')]));
-    const ends = (from: number): string[] => [...nodes.objects.values()].slice(from).map((bytes) => decodeManifestNode(bytes)).map((node) => `${node.level} ${node.lastKey}`);
+    const changed = editManifest(
+      nodes,
+      nodes,
+      root,
+      paths.map((path): [string, Entry] => [path, link('elsewhere')]),
+    );
+    const ends = (from: number): string[] =>
+      [...nodes.objects.values()]
+        .slice(from)
+        .map((bytes) => decodeManifestNode(bytes))
+        .map((node) => `${node.level} ${node.lastKey}`);
     expect(changed).not.toEqual(root);
     expect(ends(before).sort()).toEqual(ends(0).slice(0, before).sort());
   });
 
   test('that sets what is there, or removes what is not, writes nothing and keeps the root', () => {
     const nodes = new MemoryNodes();
-    const root = editManifest(nodes, nodes, null, Array.from({ length: 3000 }, (_, n): [string, Entry] => [pathOf(n), entryOf(n)]));
+    const root = editManifest(
+      nodes,
+      nodes,
+      null,
+      Array.from({ length: 3000 }, (_, n): [string, Entry] => [pathOf(n), entryOf(n)]),
+    );
     const { result, written } = nodes.count(() =>
       editManifest(nodes, nodes, root, [
         [pathOf(5), entryOf(5)],
@@ -105,12 +155,32 @@ describe('editing a manifest', () => {
     expect(written).toBe(0);
     expect(editManifest(nodes, nodes, null, [['nowhere', null]])).toBeNull();
     expect(editManifest(nodes, nodes, root, [])).toBe(root);
+    for (let count = 1; count < 300; count++) {
+      const entries = Array.from({ length: count }, (_, n): [string, Entry] => [`f${n}`, file(n)]);
+      const small = editManifest(nodes, nodes, null, entries);
+      expect(
+        editManifest(nodes, nodes, small, [
+          ['f0', file(0)],
+          ['zz', null],
+        ]),
+      ).toEqual(small);
+    }
   });
 
   test('takes the last of two edits of a path', () => {
     const nodes = new MemoryNodes();
-    expect(editManifest(nodes, nodes, null, [['a', file(1)], ['a', file(2)]])).toEqual(bulk([['a', file(2)]]));
-    expect(editManifest(nodes, nodes, null, [['a', file(1)], ['a', null]])).toBeNull();
+    expect(
+      editManifest(nodes, nodes, null, [
+        ['a', file(1)],
+        ['a', file(2)],
+      ]),
+    ).toEqual(bulk([['a', file(2)]]));
+    expect(
+      editManifest(nodes, nodes, null, [
+        ['a', file(1)],
+        ['a', null],
+      ]),
+    ).toBeNull();
   });
 
   test.each(['', '/a', 'a/', 'a//b', '.', '..', 'a/../b', './a', 'a\0b', 'a\\b', '\ud800', 'x'.repeat(4097), 'é'.repeat(2049)])(
@@ -121,20 +191,31 @@ describe('editing a manifest', () => {
     },
   );
 
-  test.each(['...', '.a', 'a.', '..a', 'a/...', ' ', 'x'.repeat(4096), 'é'.repeat(2048), '\u{1f980}/\uffff', 'a\nb'])('takes the path %.20j', (path) => {
-    const nodes = new MemoryNodes();
-    const root = editManifest(nodes, nodes, null, [[path, file(7)]]);
-    expect(getEntry(nodes.cold(), root, path)).toEqual(file(7));
-    expect([...walkTree(nodes.cold(), root, '')]).toEqual([[path, file(7)]]);
-  });
+  test.each(['...', '.a', 'a.', '..a', 'a/...', ' ', 'x'.repeat(4096), 'é'.repeat(2048), '\u{1f980}/\uffff', 'a\nb'])(
+    'takes the path %.20j',
+    (path) => {
+      const nodes = new MemoryNodes();
+      const root = editManifest(nodes, nodes, null, [[path, file(7)]]);
+      expect(getEntry(nodes.cold(), root, path)).toEqual(file(7));
+      expect([...walkTree(nodes.cold(), root, '')]).toEqual([[path, file(7)]]);
+    },
+  );
 
   test('refuses values that the format cannot hold', () => {
     const nodes = new MemoryNodes();
     const set = (entry: Entry): unknown => editManifest(nodes, nodes, null, [['a', entry]]);
     expect(() => set(file(1, 1n << 63n))).toThrow(/modification time/);
     for (const target of ['', 'a\0', '\ud800', 'x'.repeat(4097)]) expect(() => set(link(target))).toThrow(InvalidPathError);
-    const huge = { ...file(0), content: { height: 1, root: file(1).type === 'file' ? new Uint8Array(32) : undefined, length: 2 ** 53 - 1 } } as Entry;
-    expect(() => editManifest(nodes, nodes, null, [['a', huge], ['b', huge]])).toThrow(/2\^53/);
+    const huge = {
+      ...file(0),
+      content: { height: 1, root: file(1).type === 'file' ? new Uint8Array(32) : undefined, length: 2 ** 53 - 1 },
+    } as Entry;
+    expect(() =>
+      editManifest(nodes, nodes, null, [
+        ['a', huge],
+        ['b', huge],
+      ]),
+    ).toThrow(/2\^53/);
   });
 });
 
@@ -164,7 +245,15 @@ describe('reading a manifest', () => {
       const expected = inKeyOrder(model).filter(([path]) => name === '' || path.startsWith(`${name}/`));
       expect(lines(walkTree(nodes, root, name))).toEqual(lines(expected));
     }
-    const wellFormed: Tree = new Map([['a', folder()], ['a-b', folder()], ['a/b', folder()], ['a-b/x', file(1)], ['a/b/c', folder()], ['a/b/c/d', file(2)], ['a/a', file(3)]]);
+    const wellFormed: Tree = new Map([
+      ['a', folder()],
+      ['a-b', folder()],
+      ['a/b', folder()],
+      ['a-b/x', file(1)],
+      ['a/b/c', folder()],
+      ['a/b/c/d', file(2)],
+      ['a/a', file(3)],
+    ]);
     const seen = new Set(['']);
     for (const [path] of walkTree(nodes, bulk(wellFormed, nodes), '')) {
       expect(seen).toContain(parentOf(path));
@@ -190,9 +279,16 @@ describe('reading a manifest', () => {
     const inTree = [...ofTree.objects.values()].flatMap((bytes) => manifestReferences(bytes));
     expect(references.length).toBeGreaterThanOrEqual(inTree.length);
     expect(inTree.filter(({ kind }) => kind === ObjectKind.manifestNode).length).toBe(ofTree.objects.size - 1);
-    const contents = [...model.values()].filter((entry) => entry.type === 'file' && entry.content.length > 0) as Extract<Entry, { type: 'file' }>[];
-    expect(inTree.filter(({ kind }) => kind === ObjectKind.chunk).length).toBe(contents.filter(({ content }) => content.height === 0).length);
-    expect(inTree.filter(({ kind }) => kind === ObjectKind.contentNode).length).toBe(contents.filter(({ content }) => content.height > 0).length);
+    const contents = [...model.values()].filter((entry) => entry.type === 'file' && entry.content.length > 0) as Extract<
+      Entry,
+      { type: 'file' }
+    >[];
+    expect(inTree.filter(({ kind }) => kind === ObjectKind.chunk).length).toBe(
+      contents.filter(({ content }) => content.height === 0).length,
+    );
+    expect(inTree.filter(({ kind }) => kind === ObjectKind.contentNode).length).toBe(
+      contents.filter(({ content }) => content.height > 0).length,
+    );
   });
 });
 

@@ -40,7 +40,9 @@ describe('a three-way merge', () => {
     fc.assert(
       fc.property(treeSteps, treeSteps, treeSteps, resolutions, large, (start, our, their, resolve, isLarge) => {
         const small = apply(new Map(), start);
-        const [base, ours, theirs] = [small, apply(small, our), apply(small, their)].map((tree): Tree => (isLarge ? new Map([...tree, ...filler]) : tree)) as [Tree, Tree, Tree];
+        const [base, ours, theirs] = [small, apply(small, our), apply(small, their)].map((tree): Tree =>
+          isLarge ? new Map([...tree, ...filler]) : tree,
+        ) as [Tree, Tree, Tree];
         const result = merge(base, ours, theirs, resolve);
         const expected = referenceMerge(base, ours, theirs, resolve);
         expect([...result.conflicts].sort()).toEqual(expected.conflicts);
@@ -55,7 +57,7 @@ describe('a three-way merge', () => {
           if (parentOf(path) !== '' && result.tree.get(parentOf(path))?.type !== 'directory') throw new Error(`no folder for ${path}`);
         }
       }),
-      { numRuns: 1500 },
+      { numRuns: 800 },
     );
   });
 
@@ -68,7 +70,12 @@ describe('a three-way merge', () => {
   });
 
   test('keeps what both made the same without asking, with the time of theirs', () => {
-    const result = merge(tree({ a: file(1), g: file(5) }), tree({ a: file(2, 7n), x: folder() }), tree({ a: file(2, 8n), x: folder(), z: file(1) }), () => 'conflict');
+    const result = merge(
+      tree({ a: file(1), g: file(5) }),
+      tree({ a: file(2, 7n), x: folder() }),
+      tree({ a: file(2, 8n), x: folder(), z: file(1) }),
+      () => 'conflict',
+    );
     expect(result).toMatchObject({ overwritten: [], conflicts: [], tree: tree({ a: file(2, 8n), x: folder(), z: file(1) }) });
   });
 
@@ -121,7 +128,10 @@ describe('a three-way merge', () => {
     const removed = tree({ x: file(1) });
     const added = tree({ ...Object.fromEntries(base), 'd/e/new': file(2) });
     const expected = tree({ d: folder(), 'd/e': folder(), 'd/e/new': file(2), x: file(1) });
-    for (const [ours, theirs] of [[removed, added], [added, removed]] as const) {
+    for (const [ours, theirs] of [
+      [removed, added],
+      [added, removed],
+    ] as const) {
       expect(merge(base, ours, theirs, () => 'conflict')).toMatchObject({ tree: expected, overwritten: [], conflicts: [] });
     }
   });
@@ -140,7 +150,10 @@ describe('a three-way merge', () => {
   test('is the other side, time and all, when one side did nothing', () => {
     const base = tree({ a: file(1) });
     const touched = tree({ a: file(1, 99n) });
-    for (const [ours, theirs] of [[touched, base], [base, touched]] as const) {
+    for (const [ours, theirs] of [
+      [touched, base],
+      [base, touched],
+    ] as const) {
       expect(merge(base, ours, theirs, () => 'conflict').tree).toEqual(touched);
     }
     expect(merge(base, tree({}), tree({}), () => 'conflict').root).toBeNull();

@@ -46,7 +46,11 @@ describe('in a tree of a million entries', () => {
 
   test('a change, an addition and a removal each rewrite O(log n) nodes', () => {
     for (const n of [0, 1, 499_999, 765_432, 998_999]) {
-      for (const edit of [[pathOf(n), link('x')], [`${pathOf(n)}.new`, file(1)], [pathOf(n), null]] as [string, Entry | null][]) {
+      for (const edit of [
+        [pathOf(n), link('x')],
+        [`${pathOf(n)}.new`, file(1)],
+        [pathOf(n), null],
+      ] as [string, Entry | null][]) {
         const cold = nodes.cold();
         const { result, read, written } = cold.count(() => editManifest(cold, cold, root, [edit]));
         expect(result).not.toEqual(root);

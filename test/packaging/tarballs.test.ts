@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+// @ts-expect-error: a plain script, without declarations
+import { addonEnvironment } from '../../scripts/lib/tools.mjs';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
@@ -18,12 +19,10 @@ interface Manifest {
 const manifestOf = async (folder: string): Promise<Manifest> =>
   JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Manifest;
 
-/** Without what npm and vitest tell their children, so that commands run here as they would in a shell; with Node's own headers if it has some. */
+/** Without what npm and vitest tell their children, so that commands run as in a shell; addons are compiled as scripts/setup.mjs has them compiled. */
 function environment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !/^(npm_|vitest|NODE_ENV$|NODE_OPTIONS$|INIT_CWD$|CAIRN_)/i.test(name));
-  const prefix = dirname(dirname(process.execPath));
-  const headers = existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? { npm_config_nodedir: prefix } : {};
-  return { ...Object.fromEntries(kept), ...headers };
+  return { ...Object.fromEntries(kept), ...(addonEnvironment as () => NodeJS.ProcessEnv)() };
 }
 
 async function run(cwd: string, command: string, ...args: string[]): Promise<string> {

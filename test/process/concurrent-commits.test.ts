@@ -144,5 +144,5 @@ describe('processes that commit to one volume at once, some killed', () => {
       await store.close();
     }
     console.log(`${writers} writers: ${record.acknowledged.size} commits, ${record.kills} kills, ${record.inDoubt.size} in doubt, ${seen.length} heads seen`);
-  });
+  }, 300_000);
 });

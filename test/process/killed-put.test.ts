@@ -84,10 +84,10 @@ describe('an upload killed by SIGKILL', () => {
     let kills = 0;
     for (let i = 0; i < KILLS; i++) {
       const child = upload(dir);
-      // The last one late, when most is sealed; the others anywhere.
-      const share = i === KILLS - 1 ? 0.8 : random(60) / 100;
+      // Each a little later than the one before, until most is sealed.
+      const share = (0.8 * (i + random(100) / 100)) / KILLS;
       await child.hears(({ say, bytes }) => say === 'stored' && (bytes as number) >= share * sourceBytes);
-      await sleep(random(i === KILLS - 1 ? 5 : 50));
+      await sleep(random(20));
       await child.kill();
       if (child.said.some(({ say }) => say === 'done')) break;
       kills++;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { isCairnError, type CairnError } from '../../packages/core/src/errors.js';
+import { isCairnError } from '../../packages/core/src/errors.js';
 import { createHasher } from '../../packages/core/src/hash/blake3.js';
 import { digestToHex } from '../../packages/core/src/hash/digest.js';
 import { ObjectKind } from '../../packages/core/src/hash/object-kind.js';
@@ -31,7 +31,7 @@ function codeOf(call: () => unknown): string {
   try {
     call();
   } catch (error) {
-    if (isCairnError(error)) return (error as CairnError).code;
+    if (isCairnError(error)) return error.code;
     throw error;
   }
   return 'ok';
@@ -48,11 +48,15 @@ function expectConsistent(rig: Rig): void {
   for (const pack of rebuilt.packs()) {
     for (const { kind, digest, ...place } of rows(pack.table)) {
       const key = `${kind}${digestToHex(digest)}`;
-      places.set(key, [...(places.get(key) ?? []), JSON.stringify({ pack: pack.id, offset: place.offset, storedLength: place.storedLength })]);
+      places.set(key, [
+        ...(places.get(key) ?? []),
+        JSON.stringify({ pack: pack.id, offset: place.offset, storedLength: place.storedLength }),
+      ]);
     }
   }
   expect([...known.keys()].sort()).toEqual([...places.keys()].sort());
-  for (const [key, { pack, offset, storedLength }] of known) expect(places.get(key)).toContain(JSON.stringify({ pack, offset, storedLength }));
+  for (const [key, { pack, offset, storedLength }] of known)
+    expect(places.get(key)).toContain(JSON.stringify({ pack, offset, storedLength }));
   expect(rebuilt.damage).toEqual([]);
 }
 
@@ -61,10 +65,23 @@ describe('a commit', () => {
     const rig = await newRig();
     const volumeId = rig.create('models');
     const first = rig.commit(volumeId, { a: 'one' });
-    const second = rig.commit(volumeId, { b: 'two' }, { message: 'more', metadata: { loss: 0.5, final: true, tag: 'x' }, createdAtMs: 77 });
+    const second = rig.commit(
+      volumeId,
+      { b: 'two' },
+      { message: 'more', metadata: { loss: 0.5, final: true, tag: 'x' }, createdAtMs: 77, newBytes: 3 },
+    );
     expect(rig.files(volumeId)).toEqual({ a: 'one', b: 'two' });
     if (first.status !== 'committed' || second.status !== 'committed') throw new Error('not committed');
-    expect(second.record).toEqual({ volumeId, generation: 2, parent: first.snapshot, root: rig.head(volumeId).root, createdAtMs: 77, message: 'more', metadata: { loss: 0.5, final: true, tag: 'x' } });
+    expect(second.record).toEqual({
+      volumeId,
+      generation: 2,
+      parent: first.snapshot,
+      root: rig.head(volumeId).root,
+      createdAtMs: 77,
+      newBytes: 3,
+      message: 'more',
+      metadata: { loss: 0.5, final: true, tag: 'x' },
+    });
     expectConsistent(rig);
   });
 
@@ -99,7 +116,11 @@ describe('a commit', () => {
     const base = rig.head(volumeId);
     rig.commit(volumeId, { both: 'theirs' });
     const packs = [...listPacks(rig.parts.layout)];
-    expect(rig.commit(volumeId, { both: 'ours', mine: 'x' }, { base, policy })).toEqual({ status: 'conflict', paths: ['both'], head: rig.head(volumeId) });
+    expect(rig.commit(volumeId, { both: 'ours', mine: 'x' }, { base, policy })).toEqual({
+      status: 'conflict',
+      paths: ['both'],
+      head: rig.head(volumeId),
+    });
     expect(rig.files(volumeId)).toEqual({ both: 'theirs' });
     expect([...listPacks(rig.parts.layout)]).toEqual(packs);
     expect(rig.commit(volumeId, { mine: 'x' }, { base, policy }).status).toBe('committed');
@@ -118,11 +139,15 @@ describe('a commit', () => {
   it('of a large change that meets a large change merges before it takes the lock, with the same result', async () => {
     const rig = await newRig();
     const volumeId = rig.create('models');
-    const many = (prefix: string): Record<string, string> => Object.fromEntries(Array.from({ length: 20_100 }, (_, i) => [`${prefix}${i}`, prefix]));
+    const many = (prefix: string): Record<string, string> =>
+      Object.fromEntries(Array.from({ length: 20_100 }, (_, i) => [`${prefix}${i}`, prefix]));
     rig.commit(volumeId, { both: 'base' });
     const base = rig.head(volumeId);
     rig.commit(volumeId, { ...many('t'), both: 'theirs' });
-    expect(rig.commit(volumeId, { o: 'ours', both: 'ours' }, { base, policy: 'fail' })).toMatchObject({ status: 'conflict', paths: ['both'] });
+    expect(rig.commit(volumeId, { o: 'ours', both: 'ours' }, { base, policy: 'fail' })).toMatchObject({
+      status: 'conflict',
+      paths: ['both'],
+    });
     expect(rig.commit(volumeId, { o: 'ours', both: 'ours' }, { base })).toMatchObject({ status: 'committed', overwritten: ['both'] });
     expect(rig.files(volumeId)).toEqual({ ...many('t'), both: 'ours', o: 'ours' });
   });
@@ -166,7 +191,9 @@ describe('a commit', () => {
     rig.commit(volumeId, { a: 'x'.repeat(2000) });
     const packs = [...listPacks(rig.parts.layout)];
     expect(codeOf(() => rig.commit(volumeId, { b: 'y'.repeat(4000) }))).toBe('CAIRN_STORE_FULL');
-    expect(codeOf(() => storeObjects(rig.parts, [{ kind: 0, digest: hasher.digest(Buffer.alloc(4000, 1)), bytes: Buffer.alloc(4000, 1) }]))).toBe('CAIRN_STORE_FULL');
+    expect(
+      codeOf(() => storeObjects(rig.parts, [{ kind: 0, digest: hasher.digest(Buffer.alloc(4000, 1)), bytes: Buffer.alloc(4000, 1) }])),
+    ).toBe('CAIRN_STORE_FULL');
     expect([...listPacks(rig.parts.layout)]).toEqual(packs);
     expect(rig.commit(volumeId, { b: 'z' }).status).toBe('committed');
     expectConsistent(rig);
@@ -182,7 +209,7 @@ describe('a commit', () => {
         setUp.commit(volumeId, { a: 'one' });
         await setUp.close();
         const counter = new SharedArrayBuffer(4);
-        const rig = (await openRig(dir, { failAt, error, counter })) as Rig;
+        const rig = await openRig(dir, { failAt, error, counter });
         const code = codeOf(() => rig.start().commit(volumeId, { b: 'two' }));
         const fired = new Int32Array(counter)[0]! >= failAt;
         // A call that only clears up may fail without harm.
@@ -231,7 +258,11 @@ describe('a process that dies', () => {
 describe('packs and objects ahead of a commit', () => {
   it('are found once they are published, in any number, and not twice', async () => {
     const rig = await newRig();
-    const objects = Array.from({ length: 5000 }, (_, i) => Buffer.from(`object ${i}`)).map((bytes) => ({ kind: ObjectKind.chunk, digest: hasher.digest(bytes), bytes: new Uint8Array(bytes) }));
+    const objects = Array.from({ length: 5000 }, (_, i) => Buffer.from(`object ${i}`)).map((bytes) => ({
+      kind: ObjectKind.chunk,
+      digest: hasher.digest(bytes),
+      bytes: new Uint8Array(bytes),
+    }));
     expect(storeObjects(rig.parts, objects).storedBytes).toBeGreaterThan(0);
     expect(storeObjects(rig.parts, objects)).toEqual({ storedBytes: 0 });
     rig.parts.reader.refresh();
@@ -280,7 +311,11 @@ describe('names, tags and histories', () => {
 
   it('of an ephemeral volume: it has no name and belongs to its engine', async () => {
     const rig = await newRig();
-    const { volume } = changeVolume(rig.parts, { type: 'volume-created', volumeId: newVolumeId(), name: '', createdAtMs: 1, ephemeral: true }, {});
+    const { volume } = changeVolume(
+      rig.parts,
+      { type: 'volume-created', volumeId: newVolumeId(), name: '', createdAtMs: 1, ephemeral: true },
+      {},
+    );
     expect(volume).toMatchObject({ name: undefined, ephemeralOwner: rig.parts.lease });
     expect(rig.parts.reader.lease(rig.parts.lease)).toMatchObject({ pid: process.pid });
     expectConsistent(rig);
@@ -297,11 +332,24 @@ describe('names, tags and histories', () => {
           const steps = [...rig.parts.reader.generations(volumeId)];
           const snapshot = digestToHex(steps[pick % Math.max(1, steps.length)]?.snapshot ?? hasher.digest(Buffer.of(1)));
           codeOf(() => {
-            if (type === 'head') rig.commit(volumeId, { [name]: String(pick) }, volumes.length === 0 ? { base: { generation: 0, root: null } } : {});
-            else if (type === 'volume-created') changeVolume(rig.parts, { type, volumeId: newVolumeId(), name, createdAtMs: pick, ...(steps.length > 0 ? { from: { volumeId, generation: steps[0]!.generation } } : {}) }, {});
+            if (type === 'head')
+              rig.commit(volumeId, { [name]: String(pick) }, volumes.length === 0 ? { base: { generation: 0, root: null } } : {});
+            else if (type === 'volume-created')
+              changeVolume(
+                rig.parts,
+                {
+                  type,
+                  volumeId: newVolumeId(),
+                  name,
+                  createdAtMs: pick,
+                  ...(steps.length > 0 ? { from: { volumeId, generation: steps[0]!.generation } } : {}),
+                },
+                {},
+              );
             else if (type === 'volume-renamed') changeVolume(rig.parts, { type, volumeId, name }, {});
             else if (type === 'volume-deleted') changeVolume(rig.parts, { type, volumeId }, {});
-            else if (type === 'prune') changeVolume(rig.parts, { type, volumeId, generations: steps.map(({ generation }) => generation) }, {});
+            else if (type === 'prune')
+              changeVolume(rig.parts, { type, volumeId, generations: steps.map(({ generation }) => generation) }, {});
             else changeVolume(rig.parts, { type, volumeId, tag: name, snapshot }, { force: true });
           });
         }
@@ -342,8 +390,17 @@ describe('a store that is opened again', () => {
     writeFileSync(join(layout.refsDir, '.0123456789abcdef.tmp'), 'unfinished');
     const next = (await openRig(layout.dir)).start();
     next.parts.reader.refresh();
-    expect(next.parts.reader.leases().map((lease) => lease.id).sort()).toEqual([self.id, id[0], id[2]].sort());
-    expect(readdirSync(layout.incomingDir).map((name) => name.slice(0, 32)).sort()).toEqual([id[0], id[2]]);
+    expect(
+      next.parts.reader
+        .leases()
+        .map((lease) => lease.id)
+        .sort(),
+    ).toEqual([self.id, id[0], id[2]].sort());
+    expect(
+      readdirSync(layout.incomingDir)
+        .map((name) => name.slice(0, 32))
+        .sort(),
+    ).toEqual([id[0], id[2]]);
     expect(readdirSync(layout.refsDir).every((name) => /^\d{16}$/.test(name))).toBe(true);
   });
 });

@@ -10,7 +10,6 @@ import { digestToHex } from '../../packages/core/src/hash/digest.js';
 import { ObjectKind } from '../../packages/core/src/hash/object-kind.js';
 import { refTableOf } from '../../packages/core/src/index/ref-table.js';
 import { rebuildState } from '../../packages/core/src/publish/rebuild-state.js';
-import type { Publisher as PublisherClass } from '../../packages/core/src/publish/publisher.js';
 import { newVolumeId, type VolumeId } from '../../packages/core/src/refs/ref-table.js';
 import { decodeSnapshotRecord } from '../../packages/core/src/snapshot/record.js';
 import type { FaultyDiskOptions } from '../support/faulty-disk.mjs';
@@ -21,7 +20,7 @@ const run = promisify(execFile);
 const SCRIPT = fileURLToPath(new URL('../support/commit-process.mjs', import.meta.url));
 const EXITING = new URL('../support/exiting-disk.mjs', import.meta.url).href;
 // The thread behind it is a file of the built package.
-const { Publisher } = (await import('../../packages/core/dist/publish/publisher.js')) as { Publisher: typeof PublisherClass };
+const { Publisher } = await import('../../packages/core/dist/publish/publisher.js');
 const hasher = createHasher();
 
 interface Job {
@@ -91,7 +90,7 @@ describe('several processes', () => {
 
   it('one of which is killed at some disk call keep every acknowledged commit, and the others go on', async () => {
     // Some of the calls of two commits: a disk that fails for good at any of them is tested elsewhere, without processes.
-    for (let failAt = 2; failAt <= 30; failAt += 4) {
+    for (let failAt = 2; failAt <= 30; failAt += 8) {
       const { dir, volumeId } = await newVolume();
       const counterFile = join(tempDir(), 'calls');
       const killed = await commits({ dir, volumeId, prefix: 'killed', count: 2, faults: { failAt, error: 'kill', counterFile } });
@@ -115,7 +114,13 @@ describe('several processes', () => {
   it('one of which dies between the journal and the index leave a change that the next commit applies', async () => {
     const { dir, volumeId } = await newVolume();
     // The first unlink comes right after the journal file is in place: that of its temporary name.
-    const killed = await commits({ dir, volumeId, prefix: 'killed', count: 1, faults: { failAt: 1, kinds: ['unlink'], error: 'kill', counterFile: join(tempDir(), 'calls') } });
+    const killed = await commits({
+      dir,
+      volumeId,
+      prefix: 'killed',
+      count: 1,
+      faults: { failAt: 1, kinds: ['unlink'], error: 'kill', counterFile: join(tempDir(), 'calls') },
+    });
     expect(killed).toEqual({ acknowledged: [], signal: 'SIGKILL' });
     expect(rebuildState(dir, hasher).table.seq).toBe(2);
     await commits({ dir, volumeId, prefix: 'after', count: 1 });
@@ -140,19 +145,30 @@ describe('a publisher', () => {
   it('that is idle lets the process end, without being closed', async () => {
     const { dir, volumeId } = await newVolume();
     const child = spawn(process.execPath, [SCRIPT, JSON.stringify({ dir, volumeId, prefix: 'x', count: 1, close: false } satisfies Job)]);
-    expect(await new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })))).toEqual({ code: 0, signal: null });
+    expect(await new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })))).toEqual({
+      code: 0,
+      signal: null,
+    });
   });
 
   it('whose thread dies rejects what is waiting, and starts another for the next call', async () => {
     const { dir, volumeId } = await newVolume();
     const flag = join(tempDir(), 'die');
-    const publisher = new Publisher({ dir, disk: { durable: false, module: EXITING, options: { flag } }, hash: 'auto', compression: 'fast' });
+    const publisher = new Publisher({
+      dir,
+      disk: { durable: false, module: EXITING, options: { flag } },
+      hash: 'auto',
+      compression: 'fast',
+    });
     await publisher.change({ type: 'volume-renamed', volumeId, name: 'first' });
     writeFileSync(flag, '');
     const bytes = new Uint8Array(10);
     const object = { kind: ObjectKind.chunk, digest: hasher.digest(bytes), bytes };
     const outcomes = await Promise.allSettled([publisher.writeObjects([object]), publisher.ensureLease()]);
-    expect(outcomes.map((outcome) => outcome.status === 'rejected' && isCairnError(outcome.reason) && outcome.reason.code)).toEqual(['CAIRN_WORKER_DIED', 'CAIRN_WORKER_DIED']);
+    expect(outcomes.map((outcome) => outcome.status === 'rejected' && isCairnError(outcome.reason) && outcome.reason.code)).toEqual([
+      'CAIRN_WORKER_DIED',
+      'CAIRN_WORKER_DIED',
+    ]);
     rmSync(flag);
     expect((await publisher.change({ type: 'volume-renamed', volumeId, name: 'third' })).volume?.name).toBe('third');
     await publisher.close();
@@ -164,8 +180,14 @@ describe('a publisher', () => {
   it('brings errors over as what they were, and refuses calls once it is closed', async () => {
     const { dir, volumeId } = await newVolume();
     const publisher = new Publisher({ dir, disk: { durable: false }, hash: 'auto', compression: 'fast' });
-    const codeOf = (call: Promise<unknown>): Promise<string> => call.then(() => 'ok', (error: unknown) => (isCairnError(error) ? error.code : String(error)));
-    expect(await codeOf(publisher.change({ type: 'volume-created', volumeId: newVolumeId(), name: 'models', createdAtMs: 1 }))).toBe('CAIRN_VOLUME_EXISTS');
+    const codeOf = (call: Promise<unknown>): Promise<string> =>
+      call.then(
+        () => 'ok',
+        (error: unknown) => (isCairnError(error) ? error.code : String(error)),
+      );
+    expect(await codeOf(publisher.change({ type: 'volume-created', volumeId: newVolumeId(), name: 'models', createdAtMs: 1 }))).toBe(
+      'CAIRN_VOLUME_EXISTS',
+    );
     expect(await codeOf(publisher.change({ type: 'volume-deleted', volumeId }))).toBe('ok');
     await Promise.all([publisher.close(), publisher.close()]);
     expect(await codeOf(publisher.ensureLease())).toBe('CAIRN_CLOSED');

@@ -102,7 +102,11 @@ describe('reading', () => {
     const contents = await stored(engine);
     const controller = new AbortController();
     const requests = Array.from({ length: 20 }, () => ({ content: contents['generic']!, position: 0, target: memory(5 * MIB, true) }));
-    const reading = engine.data.readInto(requests, { nodes: engine.staging, signal: controller.signal, onProgress: () => controller.abort(new Error('enough')) });
+    const reading = engine.data.readInto(requests, {
+      nodes: engine.staging,
+      signal: controller.signal,
+      onProgress: () => controller.abort(new Error('enough')),
+    });
     await expect(reading).rejects.toThrow('enough');
     await expect(engine.data.readInto(requests, { nodes: engine.staging, signal: controller.signal })).rejects.toThrow('enough');
   });

@@ -21,7 +21,12 @@ describe('restoring', () => {
     const sources = sourcesOf(bytes);
     const contents = await storeAll(engine, sources);
     const dir = tempDir();
-    const items = Object.keys(bytes).map((name, i) => ({ path: join(dir, name), content: contents.get(sources[i]!.path)!, executable: i % 2 === 0, mtimeNs: MTIME_NS }));
+    const items = Object.keys(bytes).map((name, i) => ({
+      path: join(dir, name),
+      content: contents.get(sources[i]!.path)!,
+      executable: i % 2 === 0,
+      mtimeNs: MTIME_NS,
+    }));
     const progress: number[] = [];
     await engine.data.restoreFiles(items, { nodes: engine.staging, onProgress: ({ files }) => progress.push(files) });
     for (const [name, wanted] of Object.entries(bytes)) expect(Buffer.compare(readFileSync(join(dir, name)), wanted), name).toBe(0);
@@ -38,7 +43,12 @@ describe('restoring', () => {
     const sources = sourcesOf({ a: randomBytes(5000, 1), large: randomBytes(10 * MIB, 2) });
     const contents = await storeAll(engine, sources);
     const dir = tempDir();
-    const item = (name: string, from: number) => ({ path: join(dir, name), content: contents.get(sources[from]!.path)!, executable: false, mtimeNs: 0n });
+    const item = (name: string, from: number) => ({
+      path: join(dir, name),
+      content: contents.get(sources[from]!.path)!,
+      executable: false,
+      mtimeNs: 0n,
+    });
     writeFileSync(join(dir, 'there'), 'mine');
     symlinkSync(join(dir, 'elsewhere'), join(dir, 'link'));
     for (const [name, from] of [

@@ -15,7 +15,12 @@ import { tempDir } from '../support/temp-dir.js';
 
 const FAULTY = new URL('../support/faulty-disk.mjs', import.meta.url).href;
 const hasher = createHasher();
-const CREATED: RefChange = { type: 'volume-created', volumeId: '0123456789abcdef0123456789abcdef' as VolumeId, name: 'models', createdAtMs: 1 };
+const CREATED: RefChange = {
+  type: 'volume-created',
+  volumeId: '0123456789abcdef0123456789abcdef' as VolumeId,
+  name: 'models',
+  createdAtMs: 1,
+};
 
 async function journalIn(dir: string, options?: FaultyDiskOptions): Promise<RefJournal> {
   const disk = await openDisk({ durable: false, ...(options === undefined ? {} : { module: FAULTY, options }) });
@@ -55,16 +60,18 @@ describe('one journal file', () => {
     for (let i = 0; i < bytes.byteLength; i++) {
       const altered = Uint8Array.from(bytes);
       altered[i]! ^= 1 << (i % 8);
-      const outcomes = [() => decodeChange(altered, table.seq, hasher).change, () => decodeTable(altered, table.seq, hasher)].map(codeOrValue);
-      expect(outcomes).toContain('CAIRN_DAMAGED');
-      expect([change, 'CAIRN_DAMAGED']).toContainEqual(outcomes[0]);
-      expect([table, 'CAIRN_DAMAGED']).toContainEqual(outcomes[1]);
+      const alteredChange = codeOrValue(() => decodeChange(altered, table.seq, hasher).change);
+      const alteredTable = codeOrValue(() => decodeTable(altered, table.seq, hasher));
+      expect([alteredChange, alteredTable]).toContain('CAIRN_DAMAGED');
+      expect([change, 'CAIRN_DAMAGED']).toContainEqual(alteredChange);
+      expect([table, 'CAIRN_DAMAGED']).toContainEqual(alteredTable);
     }
   });
 
   it('cut short, or under another number, is damaged', () => {
     const bytes = encodeJournalFile({ seq: 1, change: CREATED }, undefined, hasher);
-    for (let length = 0; length < bytes.byteLength; length++) expect(codeOrValue(() => decodeChange(bytes.subarray(0, length), 1, hasher))).toBe('CAIRN_DAMAGED');
+    for (let length = 0; length < bytes.byteLength; length++)
+      expect(codeOrValue(() => decodeChange(bytes.subarray(0, length), 1, hasher))).toBe('CAIRN_DAMAGED');
     expect(codeOrValue(() => decodeChange(bytes, 2, hasher))).toBe('CAIRN_DAMAGED');
   });
 
@@ -104,7 +111,9 @@ describe('the journal of a store', () => {
     const dir = tempDir();
     const journal = await journalIn(dir);
     const other = { ...CREATED, volumeId: 'ff'.repeat(16) as VolumeId, name: 'other' };
-    [CREATED, { ...CREATED, volumeId: 'ee'.repeat(16) as VolumeId, name: 'lost' }, other].forEach((change, i) => journal.write(i + 1, change, () => EMPTY_REF_TABLE));
+    [CREATED, { ...CREATED, volumeId: 'ee'.repeat(16) as VolumeId, name: 'lost' }, other].forEach((change, i) =>
+      journal.write(i + 1, change, () => EMPTY_REF_TABLE),
+    );
     writeFileSync(join(dir, journalName(2)), 'cairn-ref 1\n{"se');
     const { table, damage } = readJournal(dir, hasher);
     expect([...table.volumes.values()].map((volume) => volume.name)).toEqual(['models', 'other']);

@@ -14,7 +14,10 @@ import { decodeSnapshotRecord } from '../../packages/core/dist/snapshot/record.j
 import { stagedBelow } from '../../packages/core/dist/snapshot/staged-below.js';
 
 const { dir, volumeId, prefix, count, faults, close = true, exitAfterMs } = JSON.parse(process.argv[2]);
-const disk = { durable: false, ...(faults === undefined ? {} : { module: new URL('./faulty-disk.mjs', import.meta.url).href, options: faults }) };
+const disk = {
+  durable: false,
+  ...(faults === undefined ? {} : { module: new URL('./faulty-disk.mjs', import.meta.url).href, options: faults }),
+};
 const layout = new StoreLayout(dir);
 const env = IndexEnvironment.open(layout.indexDir, { durable: false });
 const reader = new IndexReader(env);
@@ -40,6 +43,7 @@ for (let i = 0; i < count; i++) {
     message: name,
     metadata: {},
     createdAtMs: 1,
+    newBytes: 0,
     keepUnchanged: false,
     policy: 'fail',
     refuseFileOverFolder: false,

@@ -6,6 +6,7 @@ export interface FaultyDiskOptions {
   failAt?: number;
   kinds?: readonly string[];
   error?: 'EIO' | 'ENOSPC' | 'EMFILE' | 'short' | 'kill' | 'tear';
+  times?: number;
   persistent?: boolean;
   counter?: SharedArrayBuffer;
   counterFile?: string;

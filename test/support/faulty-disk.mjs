@@ -11,6 +11,7 @@ import os from 'node:os';
  * - `error`       'EIO' (the default) | 'ENOSPC' | 'EMFILE': the call does nothing and fails · 'short': a write gets half its bytes
  *                 out and fails with ENOSPC · 'kill': the process dies by SIGKILL before the call ·
  *                 'tear': a write gets half its bytes out, then the process dies
+ * - `times`       how many counted calls in a row fail, from `failAt` on; 1 when absent
  * - `persistent`  true: every counted call from `failAt` on fails, as on a disk that stays full
  * - `counter`     SharedArrayBuffer of 4 bytes: one count for all threads that share it
  * - `counterFile` path: one count for all processes, a byte a call; survives a kill
@@ -25,8 +26,9 @@ export default function faultyDisk(inner, options, wrapIoError) {
   const fault = (kind) => {
     if (!kinds.has(kind)) return undefined;
     const call = counts();
-    if (options.failAt === undefined) return undefined;
-    return call === options.failAt || (options.persistent === true && call > options.failAt) ? (options.error ?? 'EIO') : undefined;
+    if (options.failAt === undefined || call < options.failAt) return undefined;
+    const last = options.persistent === true ? Infinity : options.failAt + (options.times ?? 1) - 1;
+    return call <= last ? (options.error ?? 'EIO') : undefined;
   };
 
   /** Raises the fault, in the form in which the real disk raises it. */

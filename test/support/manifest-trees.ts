@@ -53,7 +53,8 @@ export function show(entry: Entry | undefined): string {
 
 /** Sets an entry as a person would: folders above it are made, files there give way, what was below a new file goes. */
 export function write(tree: Tree, path: string, entry: Entry): void {
-  for (let parent = parentOf(path); parent !== ''; parent = parentOf(parent)) if (tree.get(parent)?.type !== 'directory') tree.set(parent, folder());
+  for (let parent = parentOf(path); parent !== ''; parent = parentOf(parent))
+    if (tree.get(parent)?.type !== 'directory') tree.set(parent, folder());
   if (entry.type !== 'directory') remove(tree, path);
   tree.set(path, entry);
 }

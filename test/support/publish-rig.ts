@@ -3,7 +3,7 @@ import { openDisk } from '../../packages/core/src/disk/open-disk.js';
 import { type Digest } from '../../packages/core/src/hash/digest.js';
 import { ObjectKind } from '../../packages/core/src/hash/object-kind.js';
 import { editManifest } from '../../packages/core/src/manifest/edit.js';
-import type { ManifestRoot } from '../../packages/core/src/manifest/entry.js';
+import type { Entry, ManifestRoot } from '../../packages/core/src/manifest/entry.js';
 import { walkTree } from '../../packages/core/src/manifest/read.js';
 import { Staging } from '../../packages/core/src/objects/staging.js';
 import { createStoreFolders } from '../../packages/core/src/pack/store-format.js';
@@ -93,18 +93,22 @@ export class Rig {
 }
 
 export function editTree(staging: Staging, root: ManifestRoot, edits: Edits): { ours: ManifestRoot; objects: CommitRequest['objects'] } {
-  const entries = Object.entries(edits).map(([path, text]) => {
-    if (text === null) return [path, null] as const;
-    if (path.endsWith('/')) return [path.slice(0, -1), { type: 'directory', mtimeNs: 0n }] as const;
+  const entries = Object.entries(edits).map(([path, text]): [string, Entry | null] => {
+    if (text === null) return [path, null];
+    if (path.endsWith('/')) return [path.slice(0, -1), { type: 'directory', mtimeNs: 0n }];
     const bytes = new TextEncoder().encode(text);
     const content = { height: 0, root: staging.put(ObjectKind.chunk, bytes), length: bytes.byteLength };
-    return [path, { type: 'file', executable: false, mtimeNs: 0n, content }] as const;
+    return [path, { type: 'file', executable: false, mtimeNs: 0n, content }];
   });
   const ours = editManifest(staging, staging, root, new Map(entries));
   return { ours, objects: [...stagedBelow(staging, ours)] };
 }
 
-export function orderOf(volumeId: VolumeId, base: { generation: number; root: ManifestRoot }, ours: ManifestRoot): Omit<CommitRequest, 'objects'> {
+export function orderOf(
+  volumeId: VolumeId,
+  base: { generation: number; root: ManifestRoot },
+  ours: ManifestRoot,
+): Omit<CommitRequest, 'objects'> {
   return {
     volumeId,
     base: { generation: base.generation, root: base.root },
@@ -112,6 +116,7 @@ export function orderOf(volumeId: VolumeId, base: { generation: number; root: Ma
     message: '',
     metadata: {},
     createdAtMs: 1,
+    newBytes: 0,
     keepUnchanged: false,
     policy: 'last-write-wins',
     refuseFileOverFolder: false,

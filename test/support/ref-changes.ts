@@ -11,7 +11,11 @@ export interface Wish {
 }
 
 const TYPES: RefChange['type'][] = ['volume-created', 'head', 'head', 'head', 'volume-renamed', 'volume-deleted', 'tag', 'untag', 'prune'];
-export const wish = fc.record<Wish>({ type: fc.constantFrom(...TYPES), pick: fc.nat(1 << 20), name: fc.stringMatching(/^[a-zé][a-z0-9]{0,3}$/) });
+export const wish = fc.record<Wish>({
+  type: fc.constantFrom(...TYPES),
+  pick: fc.nat(1 << 20),
+  name: fc.stringMatching(/^[a-zé][a-z0-9]{0,3}$/),
+});
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
 export const snapshotId = (value: number): DigestHex => hex(value, 64) as DigestHex;
@@ -33,7 +37,13 @@ export function fitting(table: RefTable, { type, pick, name }: Wish): RefChange 
   const step = volume.generations[pick % Math.max(1, volume.generations.length)];
   switch (type) {
     case 'head':
-      return { type, volumeId, generation: (volume.generations.at(-1)?.[0] ?? 0) + 1, snapshot: snapshotId(table.seq + 1), pack: hex(pick, 32) as PackId };
+      return {
+        type,
+        volumeId,
+        generation: (volume.generations.at(-1)?.[0] ?? 0) + 1,
+        snapshot: snapshotId(table.seq + 1),
+        pack: hex(pick, 32) as PackId,
+      };
     case 'volume-renamed':
       return isFree ? { type, volumeId, name } : undefined;
     case 'volume-deleted':
@@ -43,7 +53,13 @@ export function fitting(table: RefTable, { type, pick, name }: Wish): RefChange 
     case 'untag':
       return volume.tags.has(name) ? { type, volumeId, tag: name } : undefined;
     case 'prune':
-      return volume.generations.length < 2 ? undefined : { type, volumeId, generations: volume.generations.slice(0, 1 + (pick % (volume.generations.length - 1))).map(([generation]) => generation) };
+      return volume.generations.length < 2
+        ? undefined
+        : {
+            type,
+            volumeId,
+            generations: volume.generations.slice(0, 1 + (pick % (volume.generations.length - 1))).map(([generation]) => generation),
+          };
   }
 }
 
@@ -62,7 +78,7 @@ export function history(wishes: Iterable<Wish>): { change: RefChange; table: Ref
 
 /** Wishes without end, the same for the same seed. */
 export function* wishes(seed: number): Generator<Wish> {
-  for (let state = seed >>> 0; ; ) {
+  for (let state = seed >>> 0; ;) {
     const draw = (): number => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) >>> 8;
     yield { type: TYPES[draw() % TYPES.length]!, pick: draw(), name: `n${draw() % 40}` };
   }

@@ -53,7 +53,11 @@ function isFolder(branch: Branch | undefined): branch is Branch {
 
 function same(a: Branch | undefined, b: Branch | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
-  return sameEntry(a.entry, b.entry) && a.children.size === b.children.size && [...a.children].every(([name, child]) => same(child, b.children.get(name)));
+  return (
+    sameEntry(a.entry, b.entry) &&
+    a.children.size === b.children.size &&
+    [...a.children].every(([name, child]) => same(child, b.children.get(name)))
+  );
 }
 
 /** Whether anything below was added or changed since, not only removed. */

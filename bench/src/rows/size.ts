@@ -45,8 +45,9 @@ async function stored(context: Context, title: string, data: Dataset, base?: Dat
   const before = base === undefined ? [] : [base];
   return withWorkFolder(context, 'size', async (dir) => {
     const measurements: Measurement[] = [];
+    await using subject = new Subject();
     for (const compression of ['none', 'fast', 'max'] as const) {
-      const sizes = await sizesInCairn(join(dir, compression), compression, [...before, data]);
+      const sizes = await sizesInCairn(subject, join(dir, compression), compression, [...before, data]);
       measurements.push({ name: `cairn, ${compression}`, ours: true, samples: [growth(sizes) / data.bytes] });
     }
     for (const peer of context.peers.available.filter(({ storeAgain }) => storeAgain !== undefined)) {
@@ -64,8 +65,12 @@ async function stored(context: Context, title: string, data: Dataset, base?: Dat
 }
 
 /** Stores each dataset as the next version of one volume. @returns bytes on disk after each, the store being closed */
-async function sizesInCairn(dir: string, compression: 'none' | 'fast' | 'max', versions: readonly Dataset[]): Promise<number[]> {
-  await using subject = new Subject();
+async function sizesInCairn(
+  subject: Subject,
+  dir: string,
+  compression: 'none' | 'fast' | 'max',
+  versions: readonly Dataset[],
+): Promise<number[]> {
   const sizes: number[] = [];
   for (const version of versions) {
     await subject.call('openStore', dir, { workers: 2, compression });

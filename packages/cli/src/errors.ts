@@ -49,7 +49,14 @@ export function reportError(error: unknown): ErrorReport {
     return { code: 'INTERRUPTED', message: error.message, hint, exitCode: error.exitCode, stack: undefined, fields: {} };
   }
   if (!(error instanceof Error)) {
-    return { code: 'UNEXPECTED', message: String(error), hint: 'run it again with -v', exitCode: ExitCode.failed, stack: undefined, fields: {} };
+    return {
+      code: 'UNEXPECTED',
+      message: String(error),
+      hint: 'run it again with -v',
+      exitCode: ExitCode.failed,
+      stack: undefined,
+      fields: {},
+    };
   }
   const { code, hint, name: _name, cause: _cause, ...fields } = error as Error & { code?: unknown; hint?: unknown };
   const known = typeof code === 'string' ? code : 'UNEXPECTED';

@@ -78,7 +78,10 @@ function judge(error: CommanderError, words: string): ExitCode {
   // A command group without a command: its help is on stderr already.
   if (error.code === 'commander.help') return ExitCode.usage;
   const [message = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
-  throw new UsageError(message, `${suggestion === undefined ? '' : `${suggestion.replace(/[()]/g, '').toLowerCase()} `}see '${words} --help'`);
+  throw new UsageError(
+    message,
+    `${suggestion === undefined ? '' : `${suggestion.replace(/[()]/g, '').toLowerCase()} `}see '${words} --help'`,
+  );
 }
 
 function fail(error: unknown, argv: string[]): ExitCode {
@@ -87,7 +90,9 @@ function fail(error: unknown, argv: string[]): ExitCode {
   // Looked for by hand, since the error may be that the options cannot be read.
   if (argv.includes('--json')) {
     const { code, message, hint, exitCode, fields } = report;
-    process.stderr.write(JSON.stringify({ error: { code, message, hint, exitCode, ...fields, ...(verbose ? { stack: report.stack } : {}) } }) + '\n');
+    process.stderr.write(
+      JSON.stringify({ error: { code, message, hint, exitCode, ...fields, ...(verbose ? { stack: report.stack } : {}) } }) + '\n',
+    );
   } else {
     process.stderr.write(`cairn: ${report.message}\n  hint: ${report.hint}\n`);
     if (verbose && report.stack !== undefined) process.stderr.write(report.stack + '\n');

@@ -45,7 +45,8 @@ export function onePath(place: Place, argument: string | undefined, fallback?: s
     throw new UsageError(`two paths: '${place.path}' and '${argument}'`, 'give the path once, in the place or after it');
   }
   const path = place.path ?? argument ?? fallback;
-  if (path === undefined) throw new UsageError('no path given', `name it after the volume: ${place.volume} PATH, or as ${place.volume}:/PATH`);
+  if (path === undefined)
+    throw new UsageError('no path given', `name it after the volume: ${place.volume} PATH, or as ${place.volume}:/PATH`);
   return withoutTrailingSlash(path);
 }
 

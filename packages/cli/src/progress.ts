@@ -17,7 +17,11 @@ export interface Tracked<T> {
 }
 
 /** Runs a long call and shows how far it is, on stderr: a bar on a terminal, plain lines elsewhere, nothing with `-q`. */
-export async function tracked<T>(context: Context, label: string, call: (onProgress: (progress: Progress) => void) => Promise<T>): Promise<Tracked<T>> {
+export async function tracked<T>(
+  context: Context,
+  label: string,
+  call: (onProgress: (progress: Progress) => void) => Promise<T>,
+): Promise<Tracked<T>> {
   let progress: Progress = { phase: label, bytes: 0, files: 0, newBytes: 0 };
   const start = performance.now();
   const seconds = (): number => (performance.now() - start) / 1000;
@@ -113,5 +117,8 @@ function barText(params: Params, shown: Description): string {
   const filled = Math.round(BAR_COLUMNS * Math.min(1, params.progress));
   const left = Number.isFinite(params.eta) && params.eta > 0 ? `, ${params.eta} s left` : '';
   const percent = `${Math.floor(100 * Math.min(1, params.progress))} %`.padStart(5);
-  return `${shown.label} ${'█'.repeat(filled)}${'░'.repeat(BAR_COLUMNS - filled)} ${percent}  ${shown.figures}${left}`.slice(0, columns - 1);
+  return `${shown.label} ${'█'.repeat(filled)}${'░'.repeat(BAR_COLUMNS - filled)} ${percent}  ${shown.figures}${left}`.slice(
+    0,
+    columns - 1,
+  );
 }

@@ -1,7 +1,16 @@
 import type { Output } from './output.js';
 import { paint } from './format.js';
 
-const NOTHING = { top: '', 'top-mid': '', 'top-left': '', 'top-right': '', bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '' };
+const NOTHING = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+};
 const NO_RULES = { left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '' };
 
 /** Aligned columns under a heading, without rules. A heading that begins with `>` is aligned to the right. */

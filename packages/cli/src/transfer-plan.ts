@@ -12,8 +12,10 @@ export function planTransfer(first: string, others: string[]): { sources: Source
   const isSource = home.path !== undefined;
   const words = isSource ? [first, ...others] : others;
   const [last, ...sources] = words.toReversed();
-  if (last === undefined || sources.length === 0) throw new UsageError('what and where to?', 'write VOL SRC… DST, or VOL[@REF]:/SRC… VOL:/DST');
-  if (isSource && !FULL_PLACE.test(last)) throw new UsageError(`'${last}' names no volume`, `write where to as a place, too: ${home.volume}:/${last.replace(/^\/+/, '')}`);
+  if (last === undefined || sources.length === 0)
+    throw new UsageError('what and where to?', 'write VOL SRC… DST, or VOL[@REF]:/SRC… VOL:/DST');
+  if (isSource && !FULL_PLACE.test(last))
+    throw new UsageError(`'${last}' names no volume`, `write where to as a place, too: ${home.volume}:/${last.replace(/^\/+/, '')}`);
   const { volume, path } = FULL_PLACE.test(last) ? parseTarget(last) : { volume: parseTarget(first).volume, path: last };
   return {
     sources: sources.toReversed().map((word) => (FULL_PLACE.test(word) ? (parsePlace(word) as Source) : { ...home, path: word })),

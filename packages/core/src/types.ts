@@ -208,6 +208,12 @@ export interface SnapshotInfo {
   createdAt: Date;
   message: string;
   metadata: Metadata;
+  /** Files and symlinks in it. */
+  files: number;
+  /** Bytes of its files. */
+  size: number;
+  /** Bytes of its commit in chunks that the store did not have before. */
+  newBytes: number;
   tags: string[];
 }
 

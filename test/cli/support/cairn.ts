@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, expect } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 
 export const BIN = fileURLToPath(new URL('../../../packages/cli/bin/cairn.js', import.meta.url));
 
@@ -36,7 +36,7 @@ export class Workplace {
   start(args: string[], options: RunOptions = {}): ChildProcess {
     const env: NodeJS.ProcessEnv = { ...process.env, CAIRN_STORE: this.store, ...options.env };
     for (const name of ['NO_COLOR', 'FORCE_COLOR', 'NODE_OPTIONS']) if (options.env?.[name] === undefined) delete env[name];
-    return spawn(process.execPath, [...(process.env['CLI_FIX'] ? ['--import', '/tmp/fix.mjs'] : []), ...(options.nodeOptions ?? []), BIN, ...args], { cwd: options.cwd ?? this.dir, env, stdio: 'pipe' });
+    return spawn(process.execPath, [...(options.nodeOptions ?? []), BIN, ...args], { cwd: options.cwd ?? this.dir, env, stdio: 'pipe' });
   }
 
   async run(args: string[], options: RunOptions = {}): Promise<Result> {
@@ -73,13 +73,14 @@ export class Workplace {
   }
 }
 
-/** A fresh workplace before each test; call it where the tests are. */
-export function useWorkplace(): { readonly at: Workplace } {
+/** A fresh workplace before each test; with `shared`, one for all tests of the file, which then only look. */
+export function useWorkplace(shared?: 'shared'): { readonly at: Workplace } {
   const holder: { at: Workplace } = { at: undefined as unknown as Workplace };
-  beforeEach(() => {
+  const [before, after] = shared === undefined ? [beforeEach, afterEach] : [beforeAll, afterAll];
+  before(() => {
     holder.at = new Workplace();
   });
-  afterEach(() => holder.at.remove());
+  after(() => holder.at.remove());
   return holder;
 }
 
@@ -110,3 +111,6 @@ export function undoOf(result: Result): string[] {
   expect(line, result.stdout).toBeDefined();
   return line!.slice('undo: cairn '.length).split(' ');
 }
+
+/** How long ago something of this test run may be said to be. */
+export const RECENT = '(just now|\\d+ (second|minute)s? ago)';

@@ -11,9 +11,15 @@ export const define: Define = (command, act) => {
   command
     .usage('[options] VOL SRC… DST')
     .argument('<volume>', 'VOL, or the first SRC as VOL[@REF]:/PATH')
-    .argument('<paths...>', "what to copy (a PATH of VOL, or VOL[@REF]:/PATH), and where to: a new name, or a folder ('/' at the end makes it one)")
+    .argument(
+      '<paths...>',
+      "what to copy (a PATH of VOL, or VOL[@REF]:/PATH), and where to: a new name, or a folder ('/' at the end makes it one)",
+    )
     .option('-r, --recursive', 'copy folders and what is in them')
-    .addHelpText('after', example('cairn cp models@v1:/llama-3 models:/llama-3-before -r', 'No data is copied: both names share the stored bytes.'))
+    .addHelpText(
+      'after',
+      example('cairn cp models@v1:/llama-3 models:/llama-3-before -r', 'No data is copied: both names share the stored bytes.'),
+    )
     .action(act(cp));
 };
 

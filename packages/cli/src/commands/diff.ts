@@ -38,10 +38,16 @@ function plan(a: Place, b: Place | undefined): { volume: string; from: string; t
   if (b !== undefined && b.volume !== a.volume) {
     throw new UsageError(`${a.volume} and ${b.volume} are two volumes`, 'diff compares two versions of one volume');
   }
-  if (a.path !== undefined && b?.path !== undefined && a.path !== b.path) throw new UsageError('two paths', 'both sides are looked at below one path');
+  if (a.path !== undefined && b?.path !== undefined && a.path !== b.path)
+    throw new UsageError('two paths', 'both sides are looked at below one path');
   const folder = a.path ?? b?.path;
   const from = a.ref ?? (b === undefined ? 'HEAD~1' : 'HEAD');
-  return { volume: a.volume, from, to: b?.ref ?? 'HEAD', folder: folder === undefined ? undefined : withoutTrailingSlash(folder).replace(/^\/+/, '') };
+  return {
+    volume: a.volume,
+    from,
+    to: b?.ref ?? 'HEAD',
+    folder: folder === undefined ? undefined : withoutTrailingSlash(folder).replace(/^\/+/, ''),
+  };
 }
 
 function isWithin(path: string, folder: string | undefined): boolean {

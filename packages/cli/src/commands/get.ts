@@ -16,7 +16,10 @@ export const define: Define = (command, act) => {
     .argument('<place>', 'VOL[@REF], or VOL[@REF]:/REMOTE')
     .argument('[paths...]', 'REMOTE, and where to: a folder, a new name, or - for standard output')
     .option('-f, --force', 'replace local files that are there')
-    .addHelpText('after', example('cairn get models@HEAD~1 /llama-3/model.safetensors ./before.safetensors', 'Every byte is verified on its way.'))
+    .addHelpText(
+      'after',
+      example('cairn get models@HEAD~1 /llama-3/model.safetensors ./before.safetensors', 'Every byte is verified on its way.'),
+    )
     .action(act(get));
 };
 
@@ -25,18 +28,28 @@ async function get(context: Context, placeText: string, paths: string[], options
   const inPlace = where.path !== undefined;
   const remote = onePath(where, inPlace ? undefined : paths[0]);
   const [local = '.', extra] = inPlace ? paths : paths.slice(1);
-  if (extra !== undefined) throw new CommandError('CAIRN_INVALID_ARGUMENT', `too many paths: '${extra}'`, "get takes one REMOTE and one LOCAL; see 'cairn get --help'");
+  if (extra !== undefined)
+    throw new CommandError(
+      'CAIRN_INVALID_ARGUMENT',
+      `too many paths: '${extra}'`,
+      "get takes one REMOTE and one LOCAL; see 'cairn get --help'",
+    );
   await withStore(context, async (store) => {
     const { view, id } = await openView(store, where);
     if (local === '-') return writeBytes(context, view, remote);
     const copies = await planCopies(view, remote, local, options.force === true);
-    const { progress, seconds } = await tracked(context, 'get', (onProgress) => copyAll(context, view, copies, options.force === true, onProgress));
+    const { progress, seconds } = await tracked(context, 'get', (onProgress) =>
+      copyAll(context, view, copies, options.force === true, onProgress),
+    );
     const target = copies.length === 1 ? copies[0]!.local : local;
     const { files, bytes } = progress;
-    if (context.json) return context.output.json({ volume: where.volume, snapshot: id, path: remote, local: target, files, bytes, seconds });
+    if (context.json)
+      return context.output.json({ volume: where.volume, snapshot: id, path: remote, local: target, files, bytes, seconds });
     if (context.quiet) return;
     const from = id === null ? where.volume : place(where.volume, id);
-    await context.output.line(`${paint('yellow', from)}  ${count(files, 'file')}, ${size(bytes)}, ${rate(bytes, seconds)} → ${printable(target)}`);
+    await context.output.line(
+      `${paint('yellow', from)}  ${count(files, 'file')}, ${size(bytes)}, ${rate(bytes, seconds)} → ${printable(target)}`,
+    );
   });
 }
 
@@ -67,7 +80,13 @@ async function refuseExisting(local: string): Promise<void> {
   if (exists) throw new CommandError('EEXIST', `file exists already: '${local}'`, 'add -f to replace it, or get into another folder');
 }
 
-async function copyAll(context: Context, view: ReadView, copies: Copy[], force: boolean, onProgress: (progress: Progress) => void): Promise<void> {
+async function copyAll(
+  context: Context,
+  view: ReadView,
+  copies: Copy[],
+  force: boolean,
+  onProgress: (progress: Progress) => void,
+): Promise<void> {
   const done = { bytes: 0, files: 0 };
   for (const { remote, local } of copies) {
     let last = { bytes: 0, files: 0 };

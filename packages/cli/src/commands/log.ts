@@ -22,7 +22,10 @@ async function log(context: Context, placeText: string, pathArgument: string | u
   const path = where.path ?? pathArgument;
   const limit = options.maxCount ?? Infinity;
   await withVolume(context, where.volume, async (volume) => {
-    const about = { ...(path === undefined ? {} : { path: onePath(where, pathArgument) }), ...(where.ref === undefined ? {} : { from: where.ref }) };
+    const about = {
+      ...(path === undefined ? {} : { path: onePath(where, pathArgument) }),
+      ...(where.ref === undefined ? {} : { from: where.ref }),
+    };
     let shown = 0;
     if (limit === 0) return;
     for await (const info of volume.history(about)) {

@@ -40,7 +40,10 @@ async function ls(context: Context, placeText: string, pathArgument: string | un
 /** A file lists itself, as for `ls`. */
 async function* list(context: Context, view: ReadView, path: string, recursive: boolean): AsyncGenerator<FileEntry> {
   const single = /^\/*$/.test(path) ? undefined : await view.stat(path);
-  if (single !== undefined && single.type !== 'directory') return yield single;
+  if (single !== undefined && single.type !== 'directory') {
+    yield single;
+    return;
+  }
   for await (const entry of view.iterdir(path, { recursive })) {
     context.signal.throwIfAborted();
     yield entry;

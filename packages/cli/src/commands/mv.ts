@@ -23,7 +23,10 @@ async function mv(context: Context, volumeText: string, paths: string[]): Promis
   const { volume, path: destination } = target;
   const foreign = sources.find((source) => source.volume !== volume || source.ref !== undefined);
   if (foreign !== undefined) {
-    throw new UsageError(`'${foreign.path}' is not in ${volume} as it is now`, "moving stays within one volume; 'cairn cp' copies from others and from versions");
+    throw new UsageError(
+      `'${foreign.path}' is not in ${volume} as it is now`,
+      "moving stays within one volume; 'cairn cp' copies from others and from versions",
+    );
   }
   await withVolume(context, volume, async (handle) => {
     const into = sources.length > 1 || (await isFolder(handle, destination));
@@ -33,7 +36,13 @@ async function mv(context: Context, volumeText: string, paths: string[]): Promis
       await handle.rename(from, into ? `${destination.replace(/\/+$/, '')}/${basename(from)}` : destination);
     }
     const result = await handle.commit({ signal: context.signal });
-    await reportCommit(context, volume, result, `moved ${sources.map((source) => printable(source.path)).join(', ')} to ${printable(destination)}`, { undo: true });
+    await reportCommit(
+      context,
+      volume,
+      result,
+      `moved ${sources.map((source) => printable(source.path)).join(', ')} to ${printable(destination)}`,
+      { undo: true },
+    );
   });
 }
 

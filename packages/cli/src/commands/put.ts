@@ -22,12 +22,18 @@ export const define: Define = (command, act) => {
   command
     .usage('[options] VOL LOCAL|- [REMOTE=/]\n       cairn put [options] VOL -t DIR LOCAL…')
     .argument('<volume>', 'VOL, or VOL:/REMOTE')
-    .argument('<paths...>', "a local file, a folder, or - for standard input; then where to: a REMOTE that ends in '/' takes the name of LOCAL")
+    .argument(
+      '<paths...>',
+      "a local file, a folder, or - for standard input; then where to: a REMOTE that ends in '/' takes the name of LOCAL",
+    )
     .option('-t, --target-directory <dir>', 'put several files and folders into this folder of the volume')
     .option('-f, --force', 'replace what is there; without it, an existing path is an error')
     .option('-m, --message <text>', 'a message for the history')
     .option('--meta <key=value>', 'metadata of the version; repeatable. Numbers, true and false keep their type', addMetadata)
-    .option('--exclude <pattern>', 'leave out what matches, with gitignore rules; repeatable', (pattern, others: string[] = []) => [...others, pattern])
+    .option('--exclude <pattern>', 'leave out what matches, with gitignore rules; repeatable', (pattern, others: string[] = []) => [
+      ...others,
+      pattern,
+    ])
     .addHelpText(
       'after',
       example(

@@ -12,7 +12,10 @@ export const define: Define = (command, act) => {
     .argument('<volume>', 'VOL, or VOL:/PATH')
     .argument('[paths...]', 'files; folders with -r')
     .option('-r, --recursive', 'remove folders and what is in them')
-    .addHelpText('after', example('cairn rm models /llama-2 -r', 'Older versions keep what is removed; the command that brings it back is printed.'))
+    .addHelpText(
+      'after',
+      example('cairn rm models /llama-2 -r', 'Older versions keep what is removed; the command that brings it back is printed.'),
+    )
     .action(act(rm));
 };
 

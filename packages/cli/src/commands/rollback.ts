@@ -12,14 +12,22 @@ export const define: Define = (command, act) => {
     .usage('[options] VOL@REF')
     .argument('<place>', 'VOL@REF')
     .option('-y, --yes', 'do not ask, on a terminal')
-    .addHelpText('after', example('cairn rollback models@HEAD~1', 'History only grows: the old version comes back as the newest one, and rolling back can be rolled back.'))
+    .addHelpText(
+      'after',
+      example(
+        'cairn rollback models@HEAD~1',
+        'History only grows: the old version comes back as the newest one, and rolling back can be rolled back.',
+      ),
+    )
     .action(act(rollback));
 };
 
 async function rollback(context: Context, placeText: string, options: { yes?: boolean }): Promise<void> {
   const { volume, ref, path } = parsePlace(placeText);
-  if (ref === undefined) throw new UsageError('roll back to what?', `name a version: cairn rollback ${volume}@HEAD~1; 'cairn log ${volume}' lists them`);
-  if (path !== undefined) throw new UsageError('rollback brings a whole version back', `for one path: cairn cp ${placeText} ${volume}:${path}`);
+  if (ref === undefined)
+    throw new UsageError('roll back to what?', `name a version: cairn rollback ${volume}@HEAD~1; 'cairn log ${volume}' lists them`);
+  if (path !== undefined)
+    throw new UsageError('rollback brings a whole version back', `for one path: cairn cp ${placeText} ${volume}:${path}`);
   await withVolume(context, volume, async (handle) => {
     const { info } = await handle.snapshot(ref);
     if (options.yes !== true) {

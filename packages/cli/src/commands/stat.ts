@@ -57,6 +57,8 @@ async function printChunks(context: Context, chunks: ChunkInfo[]): Promise<void>
   const { output } = context;
   await output.line(`\n${'OFFSET'.padStart(15)} ${'LENGTH'.padStart(10)} ${'STORED'.padStart(10)}  ${'ENCODING'.padEnd(8)}  DIGEST`);
   for (const { offset, length, storedLength, encoding, digest } of chunks) {
-    await output.line(`${String(offset).padStart(15)} ${String(length).padStart(10)} ${String(storedLength).padStart(10)}  ${encoding.padEnd(8)}  ${digest}`);
+    await output.line(
+      `${String(offset).padStart(15)} ${String(length).padStart(10)} ${String(storedLength).padStart(10)}  ${encoding.padEnd(8)}  ${digest}`,
+    );
   }
 }

@@ -25,13 +25,21 @@ export const define: Define = (command, act) => {
     .action(act(tag));
 };
 
-async function tag(context: Context, volumeText: string, name: string | undefined, refArgument: string | undefined, options: TagOptions): Promise<void> {
+async function tag(
+  context: Context,
+  volumeText: string,
+  name: string | undefined,
+  refArgument: string | undefined,
+  options: TagOptions,
+): Promise<void> {
   const where = parsePlace(volumeText);
   if (where.path !== undefined) throw new UsageError('tags name whole versions', `leave out the path: ${where.volume}`);
   if (where.ref !== undefined && refArgument !== undefined) throw new UsageError('two refs', `give either ${volumeText} or ${refArgument}`);
   const ref = where.ref ?? refArgument;
-  if (name === undefined && (ref !== undefined || options.delete === true)) throw new UsageError('no tag given', `cairn tag ${volumeText} NAME`);
-  if (options.delete === true && ref !== undefined) throw new UsageError('a tag is removed by its name alone', `cairn tag ${where.volume} ${name} --delete`);
+  if (name === undefined && (ref !== undefined || options.delete === true))
+    throw new UsageError('no tag given', `cairn tag ${volumeText} NAME`);
+  if (options.delete === true && ref !== undefined)
+    throw new UsageError('a tag is removed by its name alone', `cairn tag ${where.volume} ${name} --delete`);
   await withVolume(context, where.volume, async (volume) => {
     if (name === undefined) return listTags(context, where.volume, volume);
     const previous = (await volume.tags()).find((each) => each.name === name)?.snapshot;
@@ -57,12 +65,19 @@ async function listTags(context: Context, volumeName: string, volume: Volume): P
 }
 
 /** `id` is what the tag names now, `previous` what it named before. */
-async function report(context: Context, volume: string, { name, id, previous }: { name: string; id: string | null; previous: string | undefined }): Promise<void> {
+async function report(
+  context: Context,
+  volume: string,
+  { name, id, previous }: { name: string; id: string | null; previous: string | undefined },
+): Promise<void> {
   const undo = undoWords(volume, name, id, previous);
   const line = undo === undefined ? undefined : commandLine(context, ...undo);
-  if (context.json) return context.output.json({ volume, name, snapshot: id, previous: previous ?? null, ...(line === undefined ? {} : { undo: line }) });
+  if (context.json)
+    return context.output.json({ volume, name, snapshot: id, previous: previous ?? null, ...(line === undefined ? {} : { undo: line }) });
   if (context.quiet) return;
-  await context.output.line(`${paint('yellow', place(volume, id ?? previous ?? ''))}  ${id === null ? `is no longer ${name}` : `is ${name}`}`);
+  await context.output.line(
+    `${paint('yellow', place(volume, id ?? previous ?? ''))}  ${id === null ? `is no longer ${name}` : `is ${name}`}`,
+  );
   if (line !== undefined) await context.output.line(`undo: ${line}`);
 }
 

@@ -16,14 +16,21 @@ export const define: Define = (command, act) => {
 async function verify(context: Context, options: { readData?: boolean }): Promise<ExitCode> {
   return withStore(context, async (store) => {
     const readData = options.readData === true;
-    const { value: report, seconds } = await tracked(context, 'verify', (onProgress) => store.verify({ readData, signal: context.signal, onProgress }));
+    const { value: report, seconds } = await tracked(context, 'verify', (onProgress) =>
+      store.verify({ readData, signal: context.signal, onProgress }),
+    );
     if (context.json) await context.output.json(report);
     else await print(context, report, readData, seconds);
     return report.ok ? ExitCode.done : ExitCode.damage;
   });
 }
 
-async function print(context: Context, { ok, packs, chunks, bytes, damage }: VerifyReport, readData: boolean, seconds: number): Promise<void> {
+async function print(
+  context: Context,
+  { ok, packs, chunks, bytes, damage }: VerifyReport,
+  readData: boolean,
+  seconds: number,
+): Promise<void> {
   for (const each of damage) for (const line of describe(each)) await context.output.line(line);
   if (context.quiet) return;
   const totals = `${count(packs, 'pack')}, ${count(chunks, 'chunk')}, ${readData ? `${size(bytes)} read, ` : ''}${seconds.toFixed(1)} s`;

@@ -10,7 +10,10 @@ import { withStore } from '../store.js';
 import { printFields, printTable } from '../table.js';
 
 export const define: Define = (volume, act) => {
-  volume.usage('COMMAND …').helpCommand(false).addHelpText('after', example('cairn volume create models', "Everything that 'modal volume' calls by a name works by that name here."));
+  volume
+    .usage('COMMAND …')
+    .helpCommand(false)
+    .addHelpText('after', example('cairn volume create models', "Everything that 'modal volume' calls by a name works by that name here."));
   const group = 'Volumes:';
   const add = (name: string): typeof volume => {
     const command = volume.command(name).helpGroup(group);
@@ -21,7 +24,10 @@ export const define: Define = (volume, act) => {
     .description('make an empty volume, and the store too where there is none')
     .argument('<name>', 'letters, digits, . _ - and 64 at most')
     .option('--allow-existing', 'succeed when there is one already')
-    .addHelpText('after', example('cairn volume create models', 'Without --store, CAIRN_STORE or a .cairn above, the store is made at ./.cairn.'))
+    .addHelpText(
+      'after',
+      example('cairn volume create models', 'Without --store, CAIRN_STORE or a .cairn above, the store is made at ./.cairn.'),
+    )
     .action(act(create));
   add('list').description('list the volumes').addHelpText('after', example('cairn volume list --json')).action(act(list));
   add('info')
@@ -111,7 +117,8 @@ async function rename(context: Context, from: string, to: string): Promise<void>
 
 async function fork(context: Context, source: string, name: string): Promise<void> {
   const { volume, ref, path } = parsePlace(source);
-  if (path !== undefined) throw new UsageError('a fork takes the whole tree', `write VOL[@REF]; 'cairn cp' copies single paths into another volume`);
+  if (path !== undefined)
+    throw new UsageError('a fork takes the whole tree', `write VOL[@REF]; 'cairn cp' copies single paths into another volume`);
   await withStore(context, async (store) => {
     await store.volumes.fork(volume, name, ref === undefined ? {} : { at: ref });
     const made = await store.volumes.info(name);
@@ -126,7 +133,8 @@ async function remove(context: Context, name: string, options: { yes?: boolean; 
   await withStore(context, async (store) => {
     if (options.yes !== true) {
       const answer = await confirm(context, `Delete the volume ${name} and all its versions?`);
-      if (answer === undefined) throw new UsageError(`deleting ${name} has to be confirmed`, 'add --yes (-y), since there is no terminal to ask at');
+      if (answer === undefined)
+        throw new UsageError(`deleting ${name} has to be confirmed`, 'add --yes (-y), since there is no terminal to ask at');
       if (!answer) return context.output.line(`kept ${name}`);
     }
     await store.volumes.delete(name, { allowMissing: options.allowMissing === true });

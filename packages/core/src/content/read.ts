@@ -62,7 +62,13 @@ export function* chunksOf(source: NodeSource, ref: ContentRef, start = 0, end = 
   yield* chunksBelow(source, readContentNode(source, ref.root, ref.height, ref.length), 0, from, to);
 }
 
-function* chunksBelow(source: NodeSource, node: ContentNode, base: number, from: number, to: number): Generator<PlacedChunk, void, undefined> {
+function* chunksBelow(
+  source: NodeSource,
+  node: ContentNode,
+  base: number,
+  from: number,
+  to: number,
+): Generator<PlacedChunk, void, undefined> {
   for (let i = node.indexAt(Math.max(0, from - base)); i < node.count; i++) {
     let offset = base + node.start(i);
     if (offset >= to) return;

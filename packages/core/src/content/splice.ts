@@ -69,7 +69,8 @@ function replay(source: NodeSource, ref: ContentRef, edit: LevelEdit, builder: L
   let to = edit.end;
   while (to < ref.length) {
     const { node, start } = contentNodeAt(source, ref, builder.level, to);
-    if (start === to && builder.startsNodeWith(node.entry(0))) break;
+    // The top node is replayed in any case: no level above would know it.
+    if (start === to && builder.level < ref.height && builder.startsNodeWith(node.entry(0))) break;
     pushEntries(builder, node, to - start, node.length);
     to = start + node.length;
   }

@@ -50,7 +50,9 @@ function metaPage(fd: number, position: number): Buffer {
 }
 
 function isMeta(page: Buffer): boolean {
-  return (page.readUInt16LE(AT.flags) & META_FLAG) !== 0 && page.readUInt32LE(AT.magic) === MAGIC && page.readUInt16LE(AT.version) === VERSION;
+  return (
+    (page.readUInt16LE(AT.flags) & META_FLAG) !== 0 && page.readUInt32LE(AT.magic) === MAGIC && page.readUInt16LE(AT.version) === VERSION
+  );
 }
 
 function notAnIndex(): DamageError {

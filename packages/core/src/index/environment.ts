@@ -87,7 +87,8 @@ export class IndexEnvironment {
 
   private checked(body: () => void): void {
     // After a failed write of its meta page LMDB begins no transaction any more, and lmdb does not say so.
-    if (this.db.getWriteTxnId() === 0) throw new CairnError('EIO', 'the index takes no more writes after a disk error', { hint: 'close the store and open it again' });
+    if (this.db.getWriteTxnId() === 0)
+      throw new CairnError('EIO', 'the index takes no more writes after a disk error', { hint: 'close the store and open it again' });
     const result: unknown = body();
     if (result !== undefined) throw new TypeError('a transaction must not return anything: a promise would leave it open');
   }
@@ -138,7 +139,7 @@ function openDatabase(indexDir: string, options: EnvironmentOptions): RootDataba
     safeRestore: true,
     noSync: !options.durable,
     permissionsMode: FILE_MODE,
-  } as Parameters<typeof open>[0]) as RootDatabase<Uint8Array, Uint8Array>;
+  } as Parameters<typeof open>[0]);
 }
 
 function identityOf(file: string): IndexIdentity | undefined {
@@ -157,7 +158,8 @@ function translate(error: unknown, doing: string): unknown {
   if (isCairnError(error) || !(error instanceof Error)) return error;
   const code: unknown = (error as { code?: unknown }).code;
   if (typeof code !== 'number') return error;
-  if (DAMAGE_CODES.has(code)) return new DamageError(`cannot ${doing} the index: ${error.message}`, [{ kind: 'index', id: 'index/data.mdb', affects: [] }], error);
+  if (DAMAGE_CODES.has(code))
+    return new DamageError(`cannot ${doing} the index: ${error.message}`, [{ kind: 'index', id: 'index/data.mdb', affects: [] }], error);
   const name = Object.entries(os.constants.errno).find(([, value]) => value === Math.abs(code))?.[0];
   return wrapIoError(name === undefined ? error : Object.assign(error, { code: name }), `cannot ${doing} the index`);
 }

@@ -16,7 +16,17 @@ import type { VolumeId } from '../refs/ref-table.js';
  *   34 volume:16 tag                   tag -> snapshot
  *   40 lease:16                        lease
  */
-const Family = { state: 0x01, object: 0x10, pack: 0x20, volume: 0x30, name: 0x31, generation: 0x32, snapshot: 0x33, tag: 0x34, lease: 0x40 } as const;
+const Family = {
+  state: 0x01,
+  object: 0x10,
+  pack: 0x20,
+  volume: 0x30,
+  name: 0x31,
+  generation: 0x32,
+  snapshot: 0x33,
+  tag: 0x34,
+  lease: 0x40,
+} as const;
 
 const ID_BYTES = 16;
 const AFTER_ID = 1 + ID_BYTES;

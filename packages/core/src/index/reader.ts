@@ -67,7 +67,11 @@ export class IndexReader {
       if (options.reverse === true) range.end = keys.generationKey(volume, options.from + 1);
       else range.start = keys.generationKey(volume, options.from);
     }
-    yield* this.range(range, (key, value) => ({ generation: keys.parseGenerationKey(key), snapshot: records.decodeDigest(key, value) }), options.reverse);
+    yield* this.range(
+      range,
+      (key, value) => ({ generation: keys.parseGenerationKey(key), snapshot: records.decodeDigest(key, value) }),
+      options.reverse,
+    );
   }
 
   /** Surviving snapshots of a volume whose id begins with these hex digits. */
@@ -87,7 +91,9 @@ export class IndexReader {
 
   /** By name. */
   tags(volume: VolumeId): { name: string; snapshot: Digest }[] {
-    return [...this.range(keys.tagsOf(volume), (key, value) => ({ name: keys.parseTagKey(key), snapshot: records.decodeDigest(key, value) }))];
+    return [
+      ...this.range(keys.tagsOf(volume), (key, value) => ({ name: keys.parseTagKey(key), snapshot: records.decodeDigest(key, value) })),
+    ];
   }
 
   /** Names of the tags of one snapshot. */

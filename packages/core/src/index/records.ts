@@ -147,7 +147,11 @@ export function decodePack(id: PackId, key: Uint8Array, value: Uint8Array): Pack
 }
 
 export function encodeVolume(volume: VolumeRecord): Uint8Array {
-  const writer = new ByteWriter().text(volume.name ?? '').u64(volume.createdAtMs).u64(volume.generation).text(volume.ephemeralOwner ?? '');
+  const writer = new ByteWriter()
+    .text(volume.name ?? '')
+    .u64(volume.createdAtMs)
+    .u64(volume.generation)
+    .text(volume.ephemeralOwner ?? '');
   if (volume.head !== null) writer.bytes(volume.head);
   return writer.finish();
 }
@@ -180,15 +184,31 @@ export function decodeLease(id: string, key: Uint8Array, value: Uint8Array): Lea
 const STATE_VERSION = 1;
 
 export function encodeState(state: IndexState): Uint8Array {
-  return new ByteWriter().u8(STATE_VERSION).u64(state.seq).u64(state.epoch).u64(state.packs).u64(state.condemnedPacks).u64(state.packBytes).finish();
+  return new ByteWriter()
+    .u8(STATE_VERSION)
+    .u64(state.seq)
+    .u64(state.epoch)
+    .u64(state.packs)
+    .u64(state.condemnedPacks)
+    .u64(state.packBytes)
+    .finish();
 }
 
 /** @throws StoreFormatError for the index of a newer version. */
 export function decodeState(key: Uint8Array, value: Uint8Array): IndexState {
   if (value[0] !== STATE_VERSION) {
-    throw new StoreFormatError(`the index has version ${value[0]}, which this version of Cairn does not know`, 'open the store with a newer version of Cairn');
+    throw new StoreFormatError(
+      `the index has version ${value[0]}, which this version of Cairn does not know`,
+      'open the store with a newer version of Cairn',
+    );
   }
-  return reading(key, value.subarray(1), (reader) => ({ seq: reader.u64(), epoch: reader.u64(), packs: reader.u64(), condemnedPacks: reader.u64(), packBytes: reader.u64() }));
+  return reading(key, value.subarray(1), (reader) => ({
+    seq: reader.u64(),
+    epoch: reader.u64(),
+    packs: reader.u64(),
+    condemnedPacks: reader.u64(),
+    packBytes: reader.u64(),
+  }));
 }
 
 /** Text of a name record is the volume's id; of a generation or tag record the snapshot; of a snapshot record its generation. */

@@ -39,7 +39,14 @@ export class IndexTransaction {
   putPack(pack: SealedPack, owner: string): void {
     if (this.reader.pack(pack.id) !== undefined) return;
     const state = this.reader.state();
-    this.replacePack({ id: pack.id, sizeBytes: pack.sizeBytes, objects: rowCount(pack.table), owner, epoch: state.epoch, condemnedEpoch: 0 });
+    this.replacePack({
+      id: pack.id,
+      sizeBytes: pack.sizeBytes,
+      objects: rowCount(pack.table),
+      owner,
+      epoch: state.epoch,
+      condemnedEpoch: 0,
+    });
     this.updateState({ packs: state.packs + 1, packBytes: state.packBytes + pack.sizeBytes });
   }
 
@@ -125,7 +132,14 @@ export class IndexTransaction {
         this.putGeneration(id, generation, head);
       }
     }
-    this.putVolume({ id, name: change.name === '' ? undefined : change.name, createdAtMs, generation, head, ...(ephemeralOwner === undefined ? {} : { ephemeralOwner }) });
+    this.putVolume({
+      id,
+      name: change.name === '' ? undefined : change.name,
+      createdAtMs,
+      generation,
+      head,
+      ...(ephemeralOwner === undefined ? {} : { ephemeralOwner }),
+    });
   }
 
   private deleteVolume(volume: VolumeRecord): void {

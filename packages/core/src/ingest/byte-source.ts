@@ -25,7 +25,7 @@ export class FileBytes implements ByteSource {
 
   async read(target: Uint8Array, position: number): Promise<number> {
     return reading(this.path, () => {
-      for (let done = 0; done < target.byteLength; ) {
+      for (let done = 0; done < target.byteLength;) {
         const count = fs.readSync(this.fd, target, done, target.byteLength - done, position + done);
         if (count === 0) throw new SourceChangedError(this.path);
         done += count;

@@ -105,7 +105,7 @@ export class Cutter {
 
   private async layout(size: number): Promise<Layout> {
     this.window.seek(0);
-    for (let want = Math.min(size, READ_BYTES); ; ) {
+    for (let want = Math.min(size, READ_BYTES); ;) {
       const prefix = want <= this.window.capacity ? await this.heldPrefix(want) : await this.ownPrefix(want);
       const result = detectLayout(prefix, want === size);
       if ('layout' in result) return result.layout;
@@ -127,7 +127,7 @@ export class Cutter {
 
   private async generic(start: number, end: number): Promise<void> {
     this.window.seek(start);
-    for (let scanned = start; start < end; ) {
+    for (let scanned = start; start < end;) {
       const available = Math.min(this.window.end, end);
       const view = this.window.view(start, available);
       const cut = available > scanned ? nextCut(this.environment.scanner, view, 0, scanned - start, view.byteLength) : 0;

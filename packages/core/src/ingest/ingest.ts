@@ -61,9 +61,15 @@ export class Ingest {
    *
    * @throws FileNotFoundError, PathError, SourceChangedError with the local path; CairnError for what the system refuses.
    */
-  files<S extends LocalSource>(sources: AsyncIterable<S> | Iterable<S>, options: IngestOptions & { faults: 'yield' }): AsyncGenerator<StoredSource<S> | FailedSource<S>>;
+  files<S extends LocalSource>(
+    sources: AsyncIterable<S> | Iterable<S>,
+    options: IngestOptions & { faults: 'yield' },
+  ): AsyncGenerator<StoredSource<S> | FailedSource<S>>;
   files<S extends LocalSource>(sources: AsyncIterable<S> | Iterable<S>, options: IngestOptions): AsyncGenerator<StoredSource<S>>;
-  async *files<S extends LocalSource>(sources: AsyncIterable<S> | Iterable<S>, options: IngestOptions & { faults?: 'yield' }): AsyncGenerator<StoredSource<S> | FailedSource<S>> {
+  async *files<S extends LocalSource>(
+    sources: AsyncIterable<S> | Iterable<S>,
+    options: IngestOptions & { faults?: 'yield' },
+  ): AsyncGenerator<StoredSource<S> | FailedSource<S>> {
     const operation = new IngestOperation(await this.runner.lease(), options);
     const run = new FilesRun<S>(this.runner, operation, options.sink, options.faults === 'yield');
     const done = run.all(sources);
@@ -116,7 +122,7 @@ class FilesRun<S extends LocalSource> {
       for await (const source of sources) {
         this.operation.check();
         batcher.add(source);
-        for (let batch; (batch = batcher.next(this.lanes.busy < this.runner.workers.workers)) !== undefined; ) await this.begin(batch);
+        for (let batch; (batch = batcher.next(this.lanes.busy < this.runner.workers.workers)) !== undefined;) await this.begin(batch);
       }
       for (const batch of batcher.rest()) await this.begin(batch);
     } catch (error) {

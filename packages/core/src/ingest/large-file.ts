@@ -44,7 +44,13 @@ export async function storeLargeFile(
 }
 
 /** Chunk rows of all units in order. All tasks that use the descriptor have ended when it returns or throws. */
-async function attemptLarge(operation: IngestOperation, runner: UnitRunner, lanes: Lanes, source: OpenSource, segmentBytes: number): Promise<Uint8Array[] | 'changed'> {
+async function attemptLarge(
+  operation: IngestOperation,
+  runner: UnitRunner,
+  lanes: Lanes,
+  source: OpenSource,
+  segmentBytes: number,
+): Promise<Uint8Array[] | 'changed'> {
   const units: Promise<Uint8Array>[] = [];
   let failure: { error: unknown } | undefined;
   const failed = (error: unknown): void => void (failure ??= { error });
@@ -76,9 +82,9 @@ async function attemptLarge(operation: IngestOperation, runner: UnitRunner, lane
 }
 
 async function readLayout({ path, fd, size }: OpenSource): Promise<Layout> {
-  for (let want = Math.min(size, FIRST_PREFIX_BYTES); ; ) {
+  for (let want = Math.min(size, FIRST_PREFIX_BYTES); ;) {
     const prefix = Buffer.allocUnsafeSlow(want);
-    for (let done = 0; done < want; ) {
+    for (let done = 0; done < want;) {
       const { bytesRead } = await readAsync(fd, prefix, done, want - done, done).catch((error: unknown) => {
         throw sourceError(path, error);
       });

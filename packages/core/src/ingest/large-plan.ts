@@ -20,7 +20,13 @@ export interface OpenSource {
  * looked through by the workers, segment by segment ahead of the one pass that picks the cuts here, so that the chunks are
  * those of a serial run. Memory does not grow with the file. When left early it ends after the last task that reads the file.
  */
-export async function* planLarge(operation: IngestOperation, runner: UnitRunner, source: OpenSource, layout: Layout, unitBytes: number): AsyncGenerator<Span[]> {
+export async function* planLarge(
+  operation: IngestOperation,
+  runner: UnitRunner,
+  source: OpenSource,
+  layout: Layout,
+  unitBytes: number,
+): AsyncGenerator<Span[]> {
   let spans: Span[] = [];
   let bytes = 0;
   const add = (span: Span, length: number): void => {
@@ -29,7 +35,7 @@ export async function* planLarge(operation: IngestOperation, runner: UnitRunner,
   };
   for (const region of layout.regions) {
     const end = Math.min(region.end, source.size);
-    for (let at = region.start; at < end; ) {
+    for (let at = region.start; at < end;) {
       if (region.rule === 'blocks') {
         const room = Math.max(1, Math.ceil((unitBytes - bytes) / TENSOR_BLOCK)) * TENSOR_BLOCK;
         const length = Math.min(end - at, room);
@@ -57,9 +63,23 @@ export async function* planLarge(operation: IngestOperation, runner: UnitRunner,
 }
 
 /** Chunk lengths of a generic region, in order, as they become known. */
-async function* genericCuts(operation: IngestOperation, runner: UnitRunner, source: OpenSource, start: number, end: number): AsyncGenerator<Uint32Array> {
+async function* genericCuts(
+  operation: IngestOperation,
+  runner: UnitRunner,
+  source: OpenSource,
+  start: number,
+  end: number,
+): AsyncGenerator<Uint32Array> {
   const scan = (from: number, to: number): Scan => {
-    const task: ScanTask = { type: 'scan', flag: operation.flag, path: source.path, fd: source.fd, regionStart: start, start: from, end: to };
+    const task: ScanTask = {
+      type: 'scan',
+      flag: operation.flag,
+      path: source.path,
+      fd: source.fd,
+      regionStart: start,
+      start: from,
+      end: to,
+    };
     const result = runner.workers.run<ScanResult>('store', task);
     result.catch(() => undefined);
     return { start: from, end: to, result };
@@ -68,8 +88,9 @@ async function* genericCuts(operation: IngestOperation, runner: UnitRunner, sour
   const selector = new CutSelector(start);
   let next = start;
   try {
-    for (let scanned = start; scanned < end; ) {
-      for (; next < end && ahead.length <= runner.workers.workers; next += SCAN_BYTES) ahead.push(scan(next, Math.min(end, next + SCAN_BYTES)));
+    for (let scanned = start; scanned < end;) {
+      for (; next < end && ahead.length <= runner.workers.workers; next += SCAN_BYTES)
+        ahead.push(scan(next, Math.min(end, next + SCAN_BYTES)));
       const segment = ahead.shift()!;
       const { triggers, scannedTo } = await unlessAborted(operation, segment.result);
       // Where triggers are so dense that they came in parts, the rest is looked through next.

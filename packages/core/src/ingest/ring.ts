@@ -98,7 +98,7 @@ export class Ring {
   }
 
   private copy(position: number, count: number, visit: (part: Uint8Array, at: number) => void): void {
-    for (let at = 0; at < count; ) {
+    for (let at = 0; at < count;) {
       const from = (position + at) % this.capacity;
       const part = this.bytes.subarray(from, Math.min(this.capacity, from + count - at));
       visit(part, at);

@@ -16,7 +16,7 @@ export async function scanSegment(environment: WorkerEnvironment, task: ScanTask
   const found = new Uint32Array(Math.min(MAX_TRIGGERS, task.end - task.start));
   let count = 0;
   // No chunk of the region can end closer to its start, and a trigger takes in the bytes before it.
-  for (let at = Math.max(task.start, task.regionStart + CHUNK_MIN - 1); at < task.end; ) {
+  for (let at = Math.max(task.start, task.regionStart + CHUNK_MIN - 1); at < task.end;) {
     checkAborted(flag);
     const warmUp = at - WARM_UP_BYTES;
     const end = Math.min(task.end, at + READ_BYTES);

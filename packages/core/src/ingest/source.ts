@@ -25,24 +25,19 @@ type Identity = Pick<fs.BigIntStats, 'size' | 'mtimeNs' | 'ctimeNs' | 'ino'>;
 const TICK_MS = 20;
 const OWNER_EXECUTES = 0o100n;
 
-/** @throws FileNotFoundError, PathError (a folder, a device), CairnError for what the system refuses. */
+/** @throws FileNotFoundError, PathError, CairnError for what the system refuses. */
 export function openSource(path: string): number {
-  return reading(path, () => {
-    // Without O_NONBLOCK opening a pipe would wait for its writer.
-    const fd = fs.openSync(path, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0));
-    try {
-      checkRegular(path, fs.fstatSync(fd));
-      return fd;
-    } catch (error) {
-      fs.closeSync(fd);
-      throw error;
-    }
-  });
+  // Without O_NONBLOCK opening a pipe would wait for its writer.
+  return reading(path, () => fs.openSync(path, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0)));
 }
 
-/** The state of an open source, taken when its last change is long enough ago for the next one to show. */
+/**
+ * The state of an open source, taken when its last change is long enough ago for the next one to show.
+ * @throws PathError for a folder or a device.
+ */
 export async function settledStat(path: string, fd: number): Promise<fs.BigIntStats> {
   const stat = statOf(path, fd);
+  checkRegular(path, stat);
   const ageMs = Date.now() - Number(stat.ctimeNs / 1_000_000n);
   if (ageMs < 0 || ageMs >= TICK_MS) return stat;
   await new Promise((resolve) => setTimeout(resolve, TICK_MS - ageMs));
@@ -73,17 +68,24 @@ export function reading<T>(path: string, action: () => T): T {
 /** The typed form of a system error about a source. */
 export function sourceError(path: string, error: unknown): unknown {
   const code = (error as NodeJS.ErrnoException).code;
-  if (code === 'ENOENT' && !(error instanceof FileNotFoundError)) return new FileNotFoundError(path, 'check the local path; the file may have been moved or deleted meanwhile');
-  if (code === 'ENOTDIR' && !(error instanceof PathError)) return new PathError('ENOTDIR', path, 'a part of the local path is no folder', 'check the local path');
+  if (code === 'ENOENT' && !(error instanceof FileNotFoundError))
+    return new FileNotFoundError(path, 'check the local path; the file may have been moved or deleted meanwhile');
+  if (code === 'ENOTDIR' && !(error instanceof PathError))
+    return new PathError('ENOTDIR', path, 'a part of the local path is no folder', 'check the local path');
   if (code === 'ENXIO') return notRegular(path);
   return wrapIoError(error, `cannot read '${path}'`);
 }
 
-function checkRegular(path: string, stat: fs.Stats): void {
+function checkRegular(path: string, stat: fs.BigIntStats): void {
   if (stat.isDirectory()) throw new PathError('EISDIR', path, 'a folder is no file', 'store it as a folder, or name a file in it');
   if (!stat.isFile()) throw notRegular(path);
 }
 
 function notRegular(path: string): PathError {
-  return new PathError('EINVAL', path, 'not a regular file', 'devices, sockets and pipes cannot be stored by path: read them and store the stream');
+  return new PathError(
+    'EINVAL',
+    path,
+    'not a regular file',
+    'devices, sockets and pipes cannot be stored by path: read them and store the stream',
+  );
 }

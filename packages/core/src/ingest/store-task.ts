@@ -95,7 +95,11 @@ function isSourceFault(error: unknown): boolean {
 }
 
 /** Runs the body of a unit and seals its pack, or removes what it wrote. */
-export async function inUnit(environment: WorkerEnvironment, writer: UnitWriter, body: (writer: UnitWriter) => Promise<void>): Promise<UnitResult> {
+export async function inUnit(
+  environment: WorkerEnvironment,
+  writer: UnitWriter,
+  body: (writer: UnitWriter) => Promise<void>,
+): Promise<UnitResult> {
   try {
     await body(writer);
     return await writer.finish();

@@ -11,7 +11,12 @@ import type { IngestOperation, UnitRunner } from './unit-runner.js';
 type Input = AsyncIterator<Uint8Array> | Iterator<Uint8Array>;
 
 /** Stores a stream by as many units as it takes, one after another; a worker is busy only while there is data. */
-export async function storeStream(operation: IngestOperation, runner: UnitRunner, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, sink: NodeSink): Promise<ContentRef> {
+export async function storeStream(
+  operation: IngestOperation,
+  runner: UnitRunner,
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  sink: NodeSink,
+): Promise<ContentRef> {
   const input: Input = Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]();
   const run = new StreamRun(operation, runner, sink);
   const stop = operation.onFail(() => run.fail());
@@ -74,7 +79,7 @@ class StreamRun {
   /** Fills the ring until the input ends. */
   async feed(prefix: Uint8Array[], rest: Input | undefined): Promise<void> {
     for (const data of prefix) await this.write(data);
-    for (let next; rest !== undefined && (next = await rest.next()).done !== true; ) await this.write(next.value);
+    for (let next; rest !== undefined && (next = await rest.next()).done !== true;) await this.write(next.value);
     this.ring.end();
     this.written();
   }
@@ -108,7 +113,7 @@ class StreamRun {
   }
 
   private async write(data: Uint8Array): Promise<void> {
-    for (let at = 0; at < data.byteLength; ) {
+    for (let at = 0; at < data.byteLength;) {
       this.check();
       const count = this.ring.write(data.subarray(at));
       at += count;
@@ -140,7 +145,10 @@ class StreamRun {
     this.port = port1;
     this.ring.yieldWanted = false;
     const order = { type: 'store-stream', ring: this.ring.memory, port: port2, spans } as const;
-    const unit = this.runner.run<StoreStreamResult>(this.operation, order, [], { transfer: [port2], hurry: () => (this.ring.yieldWanted = true) });
+    const unit = this.runner.run<StoreStreamResult>(this.operation, order, [], {
+      transfer: [port2],
+      hurry: () => (this.ring.yieldWanted = true),
+    });
     this.unit = unit;
     try {
       return await unit;

@@ -57,14 +57,24 @@ export class UnitRunner {
    * Runs a unit and publishes its pack. What it borrowed from other units is waited for; where such a unit failed, the chunk
    * is stored from this unit's own source, one of `sources`.
    */
-  async run<R extends UnitResult>(operation: IngestOperation, order: UnitOrder, sources: StoreBorrowedTask['sources'], more: { transfer?: Transferable[]; hurry?: () => void } = {}): Promise<R> {
+  async run<R extends UnitResult>(
+    operation: IngestOperation,
+    order: UnitOrder,
+    sources: StoreBorrowedTask['sources'],
+    more: { transfer?: Transferable[]; hurry?: () => void } = {},
+  ): Promise<R> {
     const result = await this.runAlone<R>(operation, order, more);
     const missing = await this.missing(operation, result.borrowed);
-    if (missing.length > 0) await this.runAlone(operation, { type: 'store-borrowed', sources, borrowed: Float64Array.from(missing), rows: result.rows });
+    if (missing.length > 0)
+      await this.runAlone(operation, { type: 'store-borrowed', sources, borrowed: Float64Array.from(missing), rows: result.rows });
     return result;
   }
 
-  private async runAlone<R extends UnitResult>(operation: IngestOperation, order: UnitOrder, more: { transfer?: Transferable[]; hurry?: () => void } = {}): Promise<R> {
+  private async runAlone<R extends UnitResult>(
+    operation: IngestOperation,
+    order: UnitOrder,
+    more: { transfer?: Transferable[]; hurry?: () => void } = {},
+  ): Promise<R> {
     const unit = this.ledger.begin(more.hurry);
     try {
       operation.check();
@@ -99,4 +109,3 @@ export class UnitRunner {
     tally.storedBytes += pack.sizeBytes;
   }
 }
-

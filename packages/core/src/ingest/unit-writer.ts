@@ -43,7 +43,11 @@ export class UnitWriter {
   /** Number, within the task, of the source that the next chunks come from. */
   source = 0;
 
-  static async begin(environment: WorkerEnvironment, task: { unit: number; lease: string; flag: SharedArrayBuffer }, mode: ClaimMode): Promise<UnitWriter> {
+  static async begin(
+    environment: WorkerEnvironment,
+    task: { unit: number; lease: string; flag: SharedArrayBuffer },
+    mode: ClaimMode,
+  ): Promise<UnitWriter> {
     return new UnitWriter(environment, task, mode, new PackWriter(await environment.shelfOf(task.lease), environment.packBuffers));
   }
 

@@ -24,6 +24,7 @@ interface Keeper {
  * into again only while that can still change the answer: at most three times, however many snapshots there are.
  */
 export async function measureUsage(index: IndexReader, nodes: NodeSource, work: Work = {}): Promise<Usage> {
+  work.signal?.throwIfAborted();
   index.refresh();
   const keepers = new Map<string, Keeper>();
   const volumes = index.volumes().map((record) => ({ record, snapshots: [...index.generations(record.id)] }));
@@ -35,6 +36,7 @@ export async function measureUsage(index: IndexReader, nodes: NodeSource, work: 
 
   for (const [volume, { snapshots }] of volumes.entries()) {
     for (const { snapshot } of snapshots) {
+      work.signal?.throwIfAborted();
       const number = snapshotIds.push({ volume, id: digestToHex(snapshot) }) - 1;
       // A fork shares snapshots with the volume that it came from: their files count once.
       if (!counted.has(digestToHex(snapshot))) {

@@ -57,10 +57,11 @@ function childrenOf(source: NodeSource, { level, after, lastKey, ref }: Unread):
 /** Equal nodes hold equal items, and those are nowhere else in either tree: none of them can differ. */
 function withoutCommon(before: Unread[], after: Unread[]): [Unread[], Unread[]] {
   const common = new Set<Digest>();
-  for (let i = 0, j = 0; i < before.length && j < after.length; ) {
+  for (let i = 0, j = 0; i < before.length && j < after.length;) {
     const left = before[i]!;
     const right = after[j]!;
-    if (left.lastKey === right.lastKey && digestsEqual(left.ref.digest, right.ref.digest)) common.add(left.ref.digest).add(right.ref.digest);
+    if (left.lastKey === right.lastKey && digestsEqual(left.ref.digest, right.ref.digest))
+      common.add(left.ref.digest).add(right.ref.digest);
     if (left.lastKey <= right.lastKey) i++;
     if (right.lastKey <= left.lastKey) j++;
   }

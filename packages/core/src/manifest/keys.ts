@@ -15,7 +15,7 @@ export type Key = Brand<string, 'Key'>;
 export const MAX_PATH_BYTES = 4096;
 
 const NOT_ASCII = /[^\x00-\x7f]/; // eslint-disable-line no-control-regex
-const SEGMENTS = /^[^/\\\0]+(?:\/[^/\\\0]+)*$/; // eslint-disable-line no-control-regex
+const SEGMENTS = /^[^/\\\0]+(?:\/[^/\\\0]+)*$/;
 const DOTS = /(?:^|\/)\.\.?(?:\/|$)/;
 
 /**

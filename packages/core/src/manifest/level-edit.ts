@@ -37,8 +37,8 @@ export class LevelEdit<V extends Entry | ChildRef> {
   private closedNodes = 0;
   /** Whether no old node of this level was left alone. */
   private complete = true;
-  /** The old node that is being replayed, or was last. */
-  private old: ManifestNode | undefined;
+  /** The old node that is being replayed, or was last; `digest` when it is the top one, which no level above knows. */
+  private old: { node: ManifestNode; digest: Digest | undefined } | undefined;
   /** The item written last: its new value, or where it was before. */
   private last: { value: V } | { node: ManifestNode; index: number } | undefined;
 
@@ -66,17 +66,21 @@ export class LevelEdit<V extends Entry | ChildRef> {
   get onlyChild(): { digest: Digest; isNew: boolean } | undefined {
     if (this.level === 0 || !this.complete || this.closedNodes > 0 || this.writer.count !== 1) return undefined;
     const last = this.last!;
-    return 'node' in last ? { digest: last.node.child(last.index).digest, isNew: false } : { digest: (last.value as ChildRef).digest, isNew: true };
+    return 'node' in last
+      ? { digest: last.node.child(last.index).digest, isNew: false }
+      : { digest: (last.value as ChildRef).digest, isNew: true };
   }
 
   private replay(source: NodeSource, root: Digest, edits: SortedEdits<V>): void {
     const { keys } = edits;
+    const topLevel = readManifestNode(source, root).level;
     let done: Key | undefined;
     let isLast = false;
-    for (let next = 0; next < keys.length; ) {
+    for (let next = 0; next < keys.length;) {
       let at = descend(source, root, this.level, keys[next]!);
       if (at.low !== done) this.complete = false;
       for (;;) {
+        this.old = { node: at.node, digest: at.node.level === topLevel ? root : undefined };
         next = this.replayNode(at, next, edits);
         done = at.node.lastKey;
         isLast = at.isLast;
@@ -89,7 +93,6 @@ export class LevelEdit<V extends Entry | ChildRef> {
 
   /** Merges the edits from `next` on that fall into this node with its items; returns the first edit after it. */
   private replayNode({ node, isLast }: NodeAt, next: number, { keys, values }: SortedEdits<V>): number {
-    this.old = node;
     this.changes.set(node.lastKey, null);
     let index = 0;
     for (; next < keys.length; next++) {
@@ -126,9 +129,11 @@ export class LevelEdit<V extends Entry | ChildRef> {
     if (this.writer.count === 0) return;
     const { lastKey, totals } = this.writer;
     const bytes = this.writer.finish();
-    // The old node again, as when an edit sets what is there already: nothing changed, nothing to store.
-    if (this.old?.lastKey === lastKey && Buffer.compare(this.old.bytes, bytes) === 0) this.changes.delete(lastKey);
-    else this.changes.set(lastKey, { ...totals, digest: this.sink.put(ObjectKind.manifestNode, bytes) });
+    if (this.old?.node.lastKey === lastKey && Buffer.compare(this.old.node.bytes, bytes) === 0) {
+      // The old node again, as when an edit sets what is there already: nothing to store, and nothing new for the level above.
+      if (this.old.digest === undefined) this.changes.delete(lastKey);
+      else this.changes.set(lastKey, { ...totals, digest: this.old.digest });
+    } else this.changes.set(lastKey, { ...totals, digest: this.sink.put(ObjectKind.manifestNode, bytes) });
     this.writer = new NodeWriter(this.level);
     this.closedNodes++;
   }

@@ -116,7 +116,7 @@ function addFoldersOf(folders: Set<string>, path: string): void {
 function* parentsFirst(a: readonly string[], b: readonly string[]): Generator<string> {
   const left = a.map(pathToKey);
   const right = b.map(pathToKey);
-  for (let i = 0, j = 0; i < a.length || j < b.length; ) {
+  for (let i = 0, j = 0; i < a.length || j < b.length;) {
     const inLeft = j >= b.length || (i < a.length && left[i]! <= right[j]!);
     const inRight = i >= a.length || (j < b.length && right[j]! <= left[i]!);
     yield inLeft ? a[i]! : b[j]!;

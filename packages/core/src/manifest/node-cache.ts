@@ -71,7 +71,8 @@ export function readChildNode(source: NodeSource, ref: ChildRef, expected: Expec
 
 function faultOf(node: ManifestNode, ref: ChildRef, { level, after, lastKey }: Expected): string | undefined {
   if (node.level !== level) return `its level is ${node.level} and not ${level}`;
-  if (node.lastKey !== lastKey || (after !== undefined && node.keys[0]! <= after)) return 'its keys are out of the range that its parent gives';
+  if (node.lastKey !== lastKey || (after !== undefined && node.keys[0]! <= after))
+    return 'its keys are out of the range that its parent gives';
   const { entries, files, sizeBytes } = node.totals;
   if (entries !== ref.entries || files !== ref.files || sizeBytes !== ref.sizeBytes) return 'its sums are not those that its parent gives';
   return undefined;

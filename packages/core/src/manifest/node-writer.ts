@@ -77,7 +77,12 @@ function writeEntry(writer: ByteWriter, entry: Entry): void {
   switch (entry.type) {
     case 'file': {
       const { height, root, length } = entry.content;
-      writer.u8(entry.executable ? EntryKind.executable : EntryKind.file).i64(entry.mtimeNs).u8(height).bytes(root).varint(length);
+      writer
+        .u8(entry.executable ? EntryKind.executable : EntryKind.file)
+        .i64(entry.mtimeNs)
+        .u8(height)
+        .bytes(root)
+        .varint(length);
       return;
     }
     case 'directory':

@@ -22,7 +22,11 @@ export function getEntry(source: NodeSource, root: ManifestRoot, path: string): 
  * The children of a folder ('' is the root), ordered by the UTF-8 bytes of their names; none when there is no such folder.
  * Reads the nodes that hold them, as the iteration goes on, and none of what lies below its subfolders.
  */
-export function listFolder(source: NodeSource, root: ManifestRoot, folder: string): Generator<[path: string, entry: Entry], void, undefined> {
+export function listFolder(
+  source: NodeSource,
+  root: ManifestRoot,
+  folder: string,
+): Generator<[path: string, entry: Entry], void, undefined> {
   return withPrefix(source, root, childrenPrefix(folder));
 }
 
@@ -30,7 +34,11 @@ export function listFolder(source: NodeSource, root: ManifestRoot, folder: strin
  * All that lies below a folder ('' is the root), each folder before what is in it: first the folder's children, then the
  * children of each of its subfolders, subfolders in the byte order of their paths. Read as the iteration goes on.
  */
-export function* walkTree(source: NodeSource, root: ManifestRoot, folder: string): Generator<[path: string, entry: Entry], void, undefined> {
+export function* walkTree(
+  source: NodeSource,
+  root: ManifestRoot,
+  folder: string,
+): Generator<[path: string, entry: Entry], void, undefined> {
   if (folder !== '') yield* withPrefix(source, root, childrenPrefix(folder));
   yield* withPrefix(source, root, descendantsPrefix(folder));
 }

@@ -12,7 +12,7 @@ export interface RefTransaction {
   readonly index: IndexTransaction;
   readonly reader: IndexReader;
   /** Writes one change, durably, to the journal and to the index; once at most. It counts when the transaction has committed. */
-  record(change: RefChange): void;
+  record: (change: RefChange) => void;
 }
 
 /**

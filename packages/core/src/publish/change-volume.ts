@@ -69,7 +69,11 @@ function existing(reader: IndexReader, change: UncheckedChange, checks: ChangeCh
   return volume;
 }
 
-function checkedCreation(reader: IndexReader, change: Extract<RefChange, { type: 'volume-created' }>, checks: ChangeChecks): RefChange | null {
+function checkedCreation(
+  reader: IndexReader,
+  change: Extract<RefChange, { type: 'volume-created' }>,
+  checks: ChangeChecks,
+): RefChange | null {
   if (change.name !== '' && reader.volumeByName(change.name) !== undefined) {
     if (checks.allowExisting === true) return null;
     throw new VolumeExistsError(change.name);
@@ -91,7 +95,9 @@ function checkedTag(reader: IndexReader, change: Extract<RefChange, { type: 'tag
   if (current === undefined) return change;
   if (digestsEqual(current, snapshot)) return null;
   if (checks.force === true) return change;
-  throw new AlreadyExistsError('CAIRN_TAG_EXISTS', `the tag '${change.tag}' names another snapshot already`, { hint: 'choose another tag, or pass force (-f) to move it' });
+  throw new AlreadyExistsError('CAIRN_TAG_EXISTS', `the tag '${change.tag}' names another snapshot already`, {
+    hint: 'choose another tag, or pass force (-f) to move it',
+  });
 }
 
 /** The head and tagged snapshots stay, whatever happened since the caller looked. */

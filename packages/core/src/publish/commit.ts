@@ -45,8 +45,15 @@ export function commit(parts: PublishParts, order: CommitOrder, objects: StagedO
 }
 
 /** One try under the lock; undefined when the head moved so far meanwhile that merging belongs outside of it. */
-function attempt(parts: PublishParts, order: CommitOrder, staging: Staging, proposal: Proposal, mergeHere: boolean): CommitOutcome | undefined {
+function attempt(
+  parts: PublishParts,
+  order: CommitOrder,
+  staging: Staging,
+  proposal: Proposal,
+  mergeHere: boolean,
+): CommitOutcome | undefined {
   let pack: SealedPack | undefined;
+  let seq = 0;
   let written: { id: Digest; objects: StagedObject[] } | undefined;
   try {
     const outcome = changeRefs<CommitOutcome | undefined>(parts, (transaction) => {
@@ -57,7 +64,8 @@ function attempt(parts: PublishParts, order: CommitOrder, staging: Staging, prop
       if (rebased.conflicts !== undefined) return { status: 'conflict', paths: rebased.conflicts, head };
       const { ours: root, overwritten } = rebased.proposal;
       // A volume's first commit makes a snapshot in any case, so that there is one to return.
-      if (!order.keepUnchanged && head.snapshot !== null && sameRoot(root, head.root)) return { status: 'unchanged', head, overwritten: [...overwritten] };
+      if (!order.keepUnchanged && head.snapshot !== null && sameRoot(root, head.root))
+        return { status: 'unchanged', head, overwritten: [...overwritten] };
 
       const record: SnapshotRecord = {
         volumeId: volume.id,
@@ -65,21 +73,40 @@ function attempt(parts: PublishParts, order: CommitOrder, staging: Staging, prop
         parent: volume.head,
         root,
         createdAtMs: order.createdAtMs,
+        newBytes: order.newBytes,
         message: order.message,
         metadata: order.metadata,
       };
       written = newObjects(transaction, staging, record, order);
       pack = writeSmallPack(parts, transaction.reader, written.objects);
-      transaction.record({ type: 'head', volumeId: volume.id, generation: record.generation, snapshot: digestToHex(written.id), pack: pack.id });
+      seq = transaction.reader.state().seq + 1;
+      transaction.record({
+        type: 'head',
+        volumeId: volume.id,
+        generation: record.generation,
+        snapshot: digestToHex(written.id),
+        pack: pack.id,
+      });
       transaction.index.putPack(pack, parts.lease);
       transaction.index.putObjects(pack.id, pack.table);
       return { status: 'committed', snapshot: written.id, record, overwritten: [...overwritten], storedBytes: pack.sizeBytes };
     });
-    for (const { kind, digest, bytes } of written?.objects ?? []) if (kind !== ObjectKind.chunk) parts.objects.keep(kind, digest, new Uint8Array(bytes));
+    for (const { kind, digest, bytes } of written?.objects ?? [])
+      if (kind !== ObjectKind.chunk) parts.objects.keep(kind, digest, new Uint8Array(bytes));
     return outcome;
   } catch (error) {
-    if (pack !== undefined) discardPack(parts, pack);
+    if (pack !== undefined && !isNamedBy(parts, seq, pack)) discardPack(parts, pack);
     throw error;
+  }
+}
+
+/** Whether the journal holds the change that names a pack, since it could not be taken back: then the pack must stay. */
+function isNamedBy(parts: PublishParts, seq: number, pack: SealedPack): boolean {
+  try {
+    const change = parts.journal.read(seq)?.change;
+    return change?.type === 'head' && change.pack === pack.id;
+  } catch {
+    return true;
   }
 }
 
@@ -87,7 +114,12 @@ function attempt(parts: PublishParts, order: CommitOrder, staging: Staging, prop
  * The snapshot record, and everything staged that its tree needs and no pack has. What a merge made of the staged nodes and
  * then dropped stays out. Packs that already have an object of it must not be collected.
  */
-function newObjects(transaction: RefTransaction, staging: Staging, record: SnapshotRecord, order: CommitOrder): { id: Digest; objects: StagedObject[] } {
+function newObjects(
+  transaction: RefTransaction,
+  staging: Staging,
+  record: SnapshotRecord,
+  order: CommitOrder,
+): { id: Digest; objects: StagedObject[] } {
   const known = new Set<PackId>(order.packs);
   const objects: StagedObject[] = [];
   for (const object of stagedBelow(staging, record.root)) {
@@ -97,7 +129,10 @@ function newObjects(transaction: RefTransaction, staging: Staging, record: Snaps
   }
   const gone = transaction.index.retainPacks(known);
   if (gone.length > 0) {
-    throw new DamageError('a pack that this commit needs was collected', gone.map((id) => ({ kind: 'pack' as const, id, affects: [] })));
+    throw new DamageError(
+      'a pack that this commit needs was collected',
+      gone.map((id) => ({ kind: 'pack' as const, id, affects: [] })),
+    );
   }
   const bytes = encodeSnapshotRecord(record);
   const id = staging.put(ObjectKind.snapshot, bytes);

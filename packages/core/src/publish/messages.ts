@@ -36,6 +36,8 @@ export interface CommitRequest {
   message: string;
   metadata: SnapshotRecord['metadata'];
   createdAtMs: number;
+  /** For the record: bytes in chunks that the store did not have before these changes. */
+  newBytes: number;
   /** Makes a snapshot even over an unchanged tree: a message or metadata was given. */
   keepUnchanged: boolean;
   /**

@@ -34,7 +34,11 @@ export async function openParts(config: PublishConfig, lease: string, gate = new
   const layout = new StoreLayout(config.dir);
   const disk = await openDisk(config.disk);
   const hasher = createHasher(config.hash);
-  const env = IndexEnvironment.open(layout.indexDir, { durable: config.disk.durable, gate, ...(config.index === undefined ? {} : { expected: config.index }) });
+  const env = IndexEnvironment.open(layout.indexDir, {
+    durable: config.disk.durable,
+    gate,
+    ...(config.index === undefined ? {} : { expected: config.index }),
+  });
   const reader = new IndexReader(env);
   const packs = new PackFiles(layout);
   return {

@@ -3,7 +3,19 @@ import { Worker } from 'node:worker_threads';
 import { ClosedError, deserializeError, WorkerDiedError } from '../errors.js';
 import type { SealedPack } from '../pack/footer.js';
 import type { StagedObject } from '../objects/staging.js';
-import type { ChangeChecks, ChangeOutcome, CommitOutcome, CommitRequest, PublishCall, PublishCalls, PublishConfig, PublishMessage, PublishReply, PublishThreadData, VolumeChange } from './messages.js';
+import type {
+  ChangeChecks,
+  ChangeOutcome,
+  CommitOutcome,
+  CommitRequest,
+  PublishCall,
+  PublishCalls,
+  PublishConfig,
+  PublishMessage,
+  PublishReply,
+  PublishThreadData,
+  VolumeChange,
+} from './messages.js';
 import { TransactionGate } from '../index/transaction-gate.js';
 import { bundleObjects } from './object-bundle.js';
 
@@ -82,18 +94,27 @@ export class Publisher {
     await thread.ended;
   }
 
-  private call<C extends PublishCall>(call: C, input: PublishCalls[C]['input'], transfer: ArrayBuffer[] = []): Promise<PublishCalls[C]['output']> {
+  private call<C extends PublishCall>(
+    call: C,
+    input: PublishCalls[C]['input'],
+    transfer: ArrayBuffer[] = [],
+  ): Promise<PublishCalls[C]['output']> {
     if (this.closing !== undefined) return Promise.reject(new ClosedError('store'));
     this.thread ??= this.start();
     return this.send(this.thread, call, input, transfer);
   }
 
-  private async send<C extends PublishCall>(thread: Thread, call: C, input: PublishCalls[C]['input'], transfer: ArrayBuffer[] = []): Promise<PublishCalls[C]['output']> {
+  private async send<C extends PublishCall>(
+    thread: Thread,
+    call: C,
+    input: PublishCalls[C]['input'],
+    transfer: ArrayBuffer[] = [],
+  ): Promise<PublishCalls[C]['output']> {
     const message: PublishMessage<C> = { id: this.nextId++, call, input };
     thread.worker.ref();
     try {
       return await new Promise<PublishCalls[C]['output']>((resolve, reject) => {
-        thread.waiting.set(message.id, { resolve: resolve as Waiting['resolve'], reject });
+        thread.waiting.set(message.id, { resolve: resolve, reject });
         thread.worker.postMessage(message, transfer);
       });
     } finally {

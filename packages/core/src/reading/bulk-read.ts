@@ -96,7 +96,13 @@ export class BulkReader {
   }
 
   /** Returns the pieces that are in no pack; they have been put into their targets from what is staged. */
-  private async run(operation: Operation, pieces: Piece[], places: Float64Array, targets: Uint8Array[], options: BulkOptions): Promise<Set<number>> {
+  private async run(
+    operation: Operation,
+    pieces: Piece[],
+    places: Float64Array,
+    targets: Uint8Array[],
+    options: BulkOptions,
+  ): Promise<Set<number>> {
     const rows = new ChunkRowBuilder();
     for (const { digest, length } of pieces) rows.add(digest, length);
     const task: ReadTask = { type: 'read', flag: operation.flag, verify: options.verify, rows: rows.finish(), places, targets };
@@ -116,7 +122,7 @@ function taskBytes(share: number, limit: number): number {
 /** Copies from scratch memory to the targets, in as few copies as there are runs. */
 function copyOut(slot: Uint8Array, pieces: Piece[], missing: Set<number>): void {
   let used = 0;
-  for (let i = 0; i < pieces.length; ) {
+  for (let i = 0; i < pieces.length;) {
     const { target, at, from, to } = pieces[i]!;
     let length = to - from;
     let next = i + 1;

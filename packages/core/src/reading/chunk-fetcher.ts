@@ -74,6 +74,7 @@ export class ChunkFetcher {
   }
 
   private check(bytes: Uint8Array, digest: Digest): void {
-    if (!digestsEqual(this.environment.hasher.digest(bytes), digest)) throw damagedObject(ObjectKind.chunk, digest, 'does not match its digest');
+    if (!digestsEqual(this.environment.hasher.digest(bytes), digest))
+      throw damagedObject(ObjectKind.chunk, digest, 'does not match its digest');
   }
 }

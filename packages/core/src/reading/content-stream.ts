@@ -12,7 +12,13 @@ const PIECES_AHEAD = 4;
 type Read = (requests: ReadRequest[], options: DataReadOptions) => Promise<number>;
 
 /** Yields [start, end) of a content. Memory is bounded; leaving early calls off what is read ahead. */
-export async function* contentStream(read: Read, content: ContentRef, start: number, end: number, options: DataReadOptions): AsyncGenerator<Uint8Array> {
+export async function* contentStream(
+  read: Read,
+  content: ContentRef,
+  start: number,
+  end: number,
+  options: DataReadOptions,
+): AsyncGenerator<Uint8Array> {
   const left = new AbortController();
   const signal = options.signal === undefined ? left.signal : AbortSignal.any([options.signal, left.signal]);
   const ahead: Promise<Uint8Array>[] = [];
@@ -24,7 +30,7 @@ export async function* contentStream(read: Read, content: ContentRef, start: num
   try {
     const ranges = pieces(content, start, end, options);
     for (;;) {
-      for (let next; ahead.length < PIECES_AHEAD && (next = ranges.next()).done !== true; ) {
+      for (let next; ahead.length < PIECES_AHEAD && (next = ranges.next()).done !== true;) {
         const piece = fetch(next.value);
         piece.catch(() => undefined);
         ahead.push(piece);

@@ -38,7 +38,7 @@ export class PackHandles {
     handle.users++;
     try {
       const fd = await handle.fd;
-      for (let done = 0; done < target.byteLength; ) {
+      for (let done = 0; done < target.byteLength;) {
         const { bytesRead } = await readAsync(fd, target, done, target.byteLength - done, offset + done);
         if (bytesRead === 0) throw damagedPack(id, `it ends before byte ${offset + target.byteLength}`);
         done += bytesRead;

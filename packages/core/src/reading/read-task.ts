@@ -16,7 +16,12 @@ export async function readChunks(environment: WorkerEnvironment, task: ReadTask)
   }
   found.sort((a, b) => compare(a.location, b.location));
   for (const { row, location } of found) {
-    const [number, at, from, to] = task.places.subarray(row * PLACE_FIELDS, (row + 1) * PLACE_FIELDS) as unknown as [number, number, number, number];
+    const [number, at, from, to] = task.places.subarray(row * PLACE_FIELDS, (row + 1) * PLACE_FIELDS) as unknown as [
+      number,
+      number,
+      number,
+      number,
+    ];
     const target = task.targets[number]!.subarray(at, at + to - from);
     fetcher.fetch(chunkDigest(task.rows, row), chunkLength(task.rows, row), location, from, to, target);
   }

@@ -53,7 +53,7 @@ export function setTime(fd: number, mtimeNs: bigint): void {
 /** Writes all of `bytes`, however many calls the system takes. */
 export function writeFully(fd: number, path: string, bytes: Uint8Array, position: number): void {
   try {
-    for (let done = 0; done < bytes.byteLength; ) done += fs.writeSync(fd, bytes, done, bytes.byteLength - done, position + done);
+    for (let done = 0; done < bytes.byteLength;) done += fs.writeSync(fd, bytes, done, bytes.byteLength - done, position + done);
   } catch (error) {
     throw wrapIoError(error, `cannot write '${path}'`);
   }

@@ -166,7 +166,10 @@ class RestoreRun {
     return started;
   }
 
-  private async part({ fd, path }: { fd: number; path: string }, { rows, position, bytes }: { rows: Uint8Array; position: number; bytes: number }): Promise<void> {
+  private async part(
+    { fd, path }: { fd: number; path: string },
+    { rows, position, bytes }: { rows: Uint8Array; position: number; bytes: number },
+  ): Promise<void> {
     const task: RestorePartTask = { type: 'restore-part', flag: this.operation.flag, verify: this.verify, fd, path, position, rows };
     const missing = new Set((await this.workers.run<ReadResult>('read', task)).missing);
     this.writeStaged(fd, path, rows, 0, chunkCount(rows), position, missing);
@@ -216,7 +219,13 @@ class RestoreRun {
   private report(bytes: number, files: number): void {
     this.bytesDone += bytes;
     this.filesDone += files;
-    this.options.onProgress?.({ phase: 'restoring', bytes: this.bytesDone, totalBytes: this.totalBytes, files: this.filesDone, newBytes: 0 });
+    this.options.onProgress?.({
+      phase: 'restoring',
+      bytes: this.bytesDone,
+      totalBytes: this.totalBytes,
+      files: this.filesDone,
+      newBytes: 0,
+    });
   }
 }
 

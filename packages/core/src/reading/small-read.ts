@@ -54,7 +54,8 @@ export class SmallReader {
   /** What is staged, has moved to another pack, or is damaged: the slow way knows them all, and verifies. */
   private fromNodes(piece: Piece, nodes: NodeSource): void {
     const bytes = nodes.get(ObjectKind.chunk, piece.digest);
-    if (bytes.byteLength !== piece.length) throw damagedObject(ObjectKind.chunk, piece.digest, `has ${bytes.byteLength} bytes, not ${piece.length}`);
+    if (bytes.byteLength !== piece.length)
+      throw damagedObject(ObjectKind.chunk, piece.digest, `has ${bytes.byteLength} bytes, not ${piece.length}`);
     piece.target.set(bytes.subarray(piece.from, piece.to), piece.at);
   }
 
@@ -87,7 +88,8 @@ export class SmallReader {
         throw isCairnError(error) ? error : damagedObject(ObjectKind.chunk, digest, 'cannot be decoded', error);
       }
     }
-    if (verify && !digestsEqual(this.hasher.digest(bytes), digest)) throw damagedObject(ObjectKind.chunk, digest, 'does not match its digest');
+    if (verify && !digestsEqual(this.hasher.digest(bytes), digest))
+      throw damagedObject(ObjectKind.chunk, digest, 'does not match its digest');
     target.set(bytes.subarray(from, to), at);
   }
 
@@ -105,7 +107,10 @@ function* runs(located: Located[]): Generator<Located[]> {
     const { location } = next;
     const first = run[0]?.location;
     const joins =
-      first !== undefined && location.pack === first.pack && location.offset - endOf(run) <= GAP_BYTES && location.offset + location.storedLength - first.offset <= RUN_BYTES;
+      first !== undefined &&
+      location.pack === first.pack &&
+      location.offset - endOf(run) <= GAP_BYTES &&
+      location.offset + location.storedLength - first.offset <= RUN_BYTES;
     if (!joins && run.length > 0) {
       yield run;
       run = [];

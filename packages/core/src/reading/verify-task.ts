@@ -28,7 +28,11 @@ export async function verifyPack(environment: WorkerEnvironment, task: VerifyPac
   return check;
 }
 
-function verifyObject(environment: WorkerEnvironment, pack: PackId, { kind, digest, encoding, length, storedLength, offset }: PackedObject): void {
+function verifyObject(
+  environment: WorkerEnvironment,
+  pack: PackId,
+  { kind, digest, encoding, length, storedLength, offset }: PackedObject,
+): void {
   const stored = environment.packs.readSync(pack, offset, storedLength, environment.stored(storedLength));
   const logical = environment.logical(length);
   try {

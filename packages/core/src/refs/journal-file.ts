@@ -41,7 +41,9 @@ export function seqOfName(name: string): number | undefined {
 
 export function encodeJournalFile(entry: JournalEntry, table: RefTable | undefined, hasher: Hasher): Uint8Array {
   const head = section(`cairn-ref ${VERSION}\n${JSON.stringify({ seq: entry.seq, change: entry.change })}\n`, hasher);
-  return table === undefined ? head : Buffer.concat([head, section(`${JSON.stringify({ volumes: [...table.volumes.values()].map(tableRow) })}\n`, hasher)]);
+  return table === undefined
+    ? head
+    : Buffer.concat([head, section(`${JSON.stringify({ volumes: [...table.volumes.values()].map(tableRow) })}\n`, hasher)]);
 }
 
 /** @throws DamageError, or StoreFormatError for what a newer version wrote. */
@@ -53,7 +55,8 @@ export function decodeChange(bytes: Uint8Array, seq: number, hasher: Hasher): Jo
     throw new StoreFormatError(`the ref journal has format version ${version[1]}`, 'open the store with a newer version of Cairn');
   }
   const entry = parseJson(json, seq) as JournalEntry;
-  if (rest.length > 0 || !isObject(entry) || entry.seq !== seq || !isChange(entry.change)) throw damagedChange(seq, 'it holds no change of that number');
+  if (rest.length > 0 || !isObject(entry) || entry.seq !== seq || !isChange(entry.change))
+    throw damagedChange(seq, 'it holds no change of that number');
   return { seq, change: entry.change };
 }
 
@@ -62,7 +65,13 @@ export function decodeTable(bytes: Uint8Array, seq: number, hasher: Hasher): Ref
   const start = readSection(bytes, 0, seq, hasher).end;
   const { lines, end } = readSection(bytes, start, seq, hasher);
   const parsed = parseJson(lines[0], seq) as { volumes: TableRow[] };
-  if (lines.length !== 1 || end !== bytes.byteLength || !isObject(parsed) || !Array.isArray(parsed.volumes) || !parsed.volumes.every(isTableRow)) {
+  if (
+    lines.length !== 1 ||
+    end !== bytes.byteLength ||
+    !isObject(parsed) ||
+    !Array.isArray(parsed.volumes) ||
+    !parsed.volumes.every(isTableRow)
+  ) {
     throw damagedChange(seq, 'it holds no table of volumes');
   }
   return { seq, volumes: new Map(parsed.volumes.map((row) => [row.id, { ...row, tags: new Map(row.tags) }])) };
@@ -87,7 +96,7 @@ function section(text: string, hasher: Hasher): Buffer {
 /** The lines from `start` up to the next digest line, which they match, and where the section after it starts. */
 function readSection(bytes: Uint8Array, start: number, seq: number, hasher: Hasher): { lines: string[]; end: number } {
   const lines: string[] = [];
-  for (let at = start; ; ) {
+  for (let at = start; ;) {
     const newline = bytes.indexOf(0x0a, at);
     if (newline < 0) throw damagedChange(seq, 'it ends too early');
     const line = Buffer.from(bytes.buffer, bytes.byteOffset + at, newline - at).toString('utf8');
@@ -151,7 +160,9 @@ function isTableRow(value: unknown): value is TableRow {
     isNumber(value['createdAtMs']) &&
     isOptionalText(value['ephemeralOwner']) &&
     Array.isArray(value['generations']) &&
-    value['generations'].every((pair: unknown): pair is GenerationRef => Array.isArray(pair) && pair.length === 2 && isNumber(pair[0]) && isDigestHex(pair[1])) &&
+    value['generations'].every(
+      (pair: unknown): pair is GenerationRef => Array.isArray(pair) && pair.length === 2 && isNumber(pair[0]) && isDigestHex(pair[1]),
+    ) &&
     Array.isArray(value['tags']) &&
     value['tags'].every((pair: unknown) => Array.isArray(pair) && pair.length === 2 && isText(pair[0]) && isDigestHex(pair[1]))
   );

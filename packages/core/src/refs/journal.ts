@@ -4,7 +4,16 @@ import path from 'node:path';
 import type { Disk } from '../disk/disk.js';
 import { isCairnError, wrapIoError, type Damage, type DamageError } from '../errors.js';
 import type { Hasher } from '../hash/hasher.js';
-import { damagedChange, decodeChange, decodeTable, encodeJournalFile, journalName, seqOfName, TABLE_INTERVAL, type JournalEntry } from './journal-file.js';
+import {
+  damagedChange,
+  decodeChange,
+  decodeTable,
+  encodeJournalFile,
+  journalName,
+  seqOfName,
+  TABLE_INTERVAL,
+  type JournalEntry,
+} from './journal-file.js';
 import { applyChange, EMPTY_REF_TABLE, RefChangeError, type RefChange, type RefTable } from './ref-table.js';
 
 const TEMPORARY = /^\.[0-9a-f]{16}\.tmp$/;

@@ -108,7 +108,8 @@ export function applyChange(table: RefTable, change: RefChange): RefTable {
 
 function createdVolume(volumes: ReadonlyMap<VolumeId, VolumeState>, change: RefChange & { type: 'volume-created' }): VolumeState {
   const { from } = change;
-  const inherited = from === undefined ? [] : existing(volumes, from.volumeId).generations.filter(([generation]) => generation <= from.generation);
+  const inherited =
+    from === undefined ? [] : existing(volumes, from.volumeId).generations.filter(([generation]) => generation <= from.generation);
   return {
     id: change.volumeId,
     name: change.name,

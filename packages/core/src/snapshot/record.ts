@@ -6,7 +6,7 @@ import { ByteReader, ByteWriter, MalformedError } from '../util/bytes.js';
 /*
  * A snapshot record, little-endian; v is a varint (LEB128), text a varint length and UTF-8 bytes:
  *
- *   version:1  flags:1  volumeId:16  generation:v  createdAtMs:v
+ *   version:1  flags:1  volumeId:16  generation:v  createdAtMs:v  newBytes:v
  *   parent:32 (flag 1)  root:32 (flag 2)  message:text
  *   count:v  then by ascending key, as bytes compare:  key:text  type:1  (0 string:text | 1 number:8, IEEE 754 | 2 false | 3 true)
  *
@@ -29,6 +29,8 @@ export interface SnapshotRecord {
   /** Of the manifest; null: an empty tree. */
   root: Digest | null;
   createdAtMs: number;
+  /** Bytes of this commit in chunks that the store did not have before. */
+  newBytes: number;
   message: string;
   metadata: Record<string, string | number | boolean>;
 }
@@ -36,7 +38,13 @@ export interface SnapshotRecord {
 /** @throws InvalidArgumentError for metadata of another type, and when the record would be larger than `MAX_RECORD_BYTES`. */
 export function encodeSnapshotRecord(record: SnapshotRecord): Uint8Array {
   const flags = (record.parent === null ? 0 : Flag.parent) | (record.root === null ? 0 : Flag.root);
-  const writer = new ByteWriter().u8(VERSION).u8(flags).bytes(Buffer.from(record.volumeId, 'hex')).varint(record.generation).varint(record.createdAtMs);
+  const writer = new ByteWriter()
+    .u8(VERSION)
+    .u8(flags)
+    .bytes(Buffer.from(record.volumeId, 'hex'))
+    .varint(record.generation)
+    .varint(record.createdAtMs)
+    .varint(record.newBytes);
   if (record.parent !== null) writer.bytes(record.parent);
   if (record.root !== null) writer.bytes(record.root);
   writer.text(record.message);
@@ -46,7 +54,10 @@ export function encodeSnapshotRecord(record: SnapshotRecord): Uint8Array {
   writer.varint(entries.length);
   for (const { key, value, name } of entries) writeValue(writer.sized(key), name, value);
   if (writer.length > MAX_RECORD_BYTES) {
-    throw new InvalidArgumentError(`message and metadata take ${writer.length} bytes`, `keep them below ${MAX_RECORD_BYTES} bytes, and put what is longer into a file`);
+    throw new InvalidArgumentError(
+      `message and metadata take ${writer.length} bytes`,
+      `keep them below ${MAX_RECORD_BYTES} bytes, and put what is longer into a file`,
+    );
   }
   return writer.finish();
 }
@@ -69,6 +80,7 @@ function decode(bytes: Uint8Array): SnapshotRecord {
   const volumeId = Buffer.from(reader.bytes(16)).toString('hex') as VolumeId;
   const generation = reader.varint();
   const createdAtMs = reader.varint();
+  const newBytes = reader.varint();
   const parent = (flags & Flag.parent) === 0 ? null : asDigest(reader.bytes(DIGEST_BYTES).slice());
   const root = (flags & Flag.root) === 0 ? null : asDigest(reader.bytes(DIGEST_BYTES).slice());
   const message = reader.text();
@@ -85,14 +97,18 @@ function decode(bytes: Uint8Array): SnapshotRecord {
     Object.defineProperty(metadata, name, { value: readValue(reader), enumerable: true, writable: true, configurable: true });
   }
   reader.end();
-  return { volumeId, generation, parent, root, createdAtMs, message, metadata };
+  return { volumeId, generation, parent, root, createdAtMs, newBytes, message, metadata };
 }
 
 function writeValue(writer: ByteWriter, name: string, value: unknown): void {
   if (typeof value === 'string') writer.u8(Type.text).text(value);
   else if (typeof value === 'boolean') writer.u8(value ? Type.true : Type.false);
   else if (typeof value === 'number' && Number.isFinite(value)) writer.u8(Type.number).bytes(numberBytes(value));
-  else throw new InvalidArgumentError(`metadata '${name}' is no string, finite number or boolean`, 'write anything else as a string, such as JSON');
+  else
+    throw new InvalidArgumentError(
+      `metadata '${name}' is no string, finite number or boolean`,
+      'write anything else as a string, such as JSON',
+    );
 }
 
 function readValue(reader: ByteReader): string | number | boolean {

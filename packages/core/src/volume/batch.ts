@@ -5,6 +5,7 @@ import type { Entry } from '../manifest/entry.js';
 import type { IngestTally, LocalSource } from '../ingest/ingest.js';
 import type { SourceStat } from '../ingest/source.js';
 import type { Batch, Bytes, CommitOptions, CommitResult, Progress } from '../types.js';
+import { orAborted } from '../util/or-aborted.js';
 import type { Engine } from './engine.js';
 import type { LocalEntry } from './local-files.js';
 import { localEntry, localTree, readSmallFile } from './local-files.js';
@@ -46,7 +47,11 @@ const MAX_SMALL_FILES = 64;
  */
 export async function uploadBatch({ engine, target, edit, options }: Upload): Promise<CommitResult> {
   const upload = new BatchUpload(engine, target, options);
-  await edit(upload);
+  try {
+    await orAborted(edit(upload), options.signal);
+  } finally {
+    upload.end();
+  }
   await upload.storeLocalFiles();
   try {
     return await target.commit({ ...options, refuseFileOverFolder: true, ...(options.force === true ? {} : { onConflict: 'fail' as const }) });
@@ -83,6 +88,7 @@ class BatchUpload implements Batch {
     const { signal, onProgress } = this.options;
     const content = await storeBytes(this.engine, local.data, { signal, onProgress, sink: aside, tally: this.target.tally });
     await this.target.edit(() => {
+      this.assertRunning();
       this.target.staging.adopt(aside);
       this.put(path, { type: 'file', content, executable: options.executable ?? false, mtimeNs: this.nowNs() });
     });
@@ -90,13 +96,16 @@ class BatchUpload implements Batch {
 
   async putDirectory(localPath: string, remotePath: string, options: { ignore?: string[] } = {}): Promise<void> {
     const path = normalizePath(remotePath);
-    this.assertRunning();
     const skipped = (skippedPath: string): void => this.engine.diagnostics.log('warn', `skipped '${skippedPath}': sockets, pipes and devices are not stored`);
     for await (const entry of localTree(localPath, path, options.ignore ?? [], skipped)) this.add(entry, undefined);
   }
 
-  async storeLocalFiles(): Promise<void> {
+  /** No more puts: those of a callback that goes on would be in no commit. */
+  end(): void {
     this.ended = true;
+  }
+
+  async storeLocalFiles(): Promise<void> {
     const { target } = this;
     const { files } = this;
     await target.edit(() => {
@@ -160,6 +169,7 @@ class BatchUpload implements Batch {
   }
 
   private add(entry: LocalEntry, executable: boolean | undefined): void {
+    this.assertRunning();
     const { localPath: path, remotePath, stat } = entry;
     if (entry.type === 'file') this.files.push({ path, remotePath, stat, executable });
     else this.others.push(entry);

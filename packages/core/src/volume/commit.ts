@@ -3,9 +3,9 @@ import type { Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { ManifestRoot, Entry } from '../manifest/entry.js';
 import { mergeManifests } from '../manifest/merge.js';
+import type { IngestTally } from '../ingest/ingest.js';
 import type { VolumeId } from '../index/records.js';
 import type { StagedObject, Staging } from '../objects/staging.js';
-import type { PackId } from '../pack/pack-id.js';
 import type { CommitRequest } from '../publish/messages.js';
 import type { CommitOptions, Conflict } from '../types.js';
 import type { Engine } from './engine.js';
@@ -24,8 +24,8 @@ export interface TreeCommit {
   volumeId: VolumeId;
   volumeName: string | undefined;
   staging: Staging;
-  /** Packs that hold data of the tree, stored ahead of the commit. */
-  packs: Iterable<PackId>;
+  /** What was stored ahead of the commit. */
+  tally: IngestTally;
   base: Point;
   ours: ManifestRoot;
   options: CommitOptions & { refuseFileOverFolder: boolean };
@@ -44,12 +44,13 @@ export interface TreeCommitted {
  * result offered again on top of the head that it was shown.
  * @throws ConflictError
  */
-export async function commitTree({ engine, volumeId, volumeName, staging, packs, base, ours, options }: TreeCommit): Promise<TreeCommitted> {
+export async function commitTree({ engine, volumeId, volumeName, staging, tally, base, ours, options }: TreeCommit): Promise<TreeCommitted> {
   const { message = '', metadata = {}, onConflict = 'last-write-wins' } = options;
   const overwritten = new Set<string>();
   for (;;) {
     options.signal?.throwIfAborted();
     const objects = [...stagedBelow(staging, ours)];
+    const newBytes = chunkBytesOf(objects);
     const request: CommitRequest = {
       volumeId,
       volumeName,
@@ -59,19 +60,20 @@ export async function commitTree({ engine, volumeId, volumeName, staging, packs,
       message,
       metadata,
       createdAtMs: engine.now().getTime(),
+      newBytes: tally.newBytes + newBytes,
       keepUnchanged: message !== '' || Object.keys(metadata).length > 0,
       policy: typeof onConflict === 'function' ? 'report' : onConflict,
       refuseFileOverFolder: options.refuseFileOverFolder,
-      packs: [...packs],
+      packs: [...tally.packs],
     };
     const outcome = await engine.publisher.commit(request);
     engine.index.refresh();
     if (outcome.status === 'committed') {
       for (const path of outcome.overwritten) overwritten.add(path);
       const { generation, root } = outcome.record;
-      return { head: { generation, snapshot: outcome.snapshot, root }, changed: true, overwritten: [...overwritten].sort(), bytes: { new: chunkBytesOf(objects), stored: outcome.storedBytes } };
+      return { head: { generation, snapshot: outcome.snapshot, root }, changed: true, overwritten: [...overwritten].sort(), bytes: { new: tally.newBytes + newBytes, stored: tally.storedBytes + outcome.storedBytes } };
     }
-    if (outcome.status === 'unchanged') return { head: outcome.head, changed: false, overwritten: [...overwritten, ...outcome.overwritten].sort(), bytes: { new: 0, stored: 0 } };
+    if (outcome.status === 'unchanged') return { head: outcome.head, changed: false, overwritten: [...overwritten, ...outcome.overwritten].sort(), bytes: { new: tally.newBytes, stored: tally.storedBytes } };
     if (typeof onConflict !== 'function') throw new ConflictError(outcome.paths);
     const merged = askAndMerge(staging, { base: base.root, ours, theirs: outcome.head.root }, onConflict);
     for (const path of merged.overwritten) overwritten.add(path);

@@ -1,6 +1,6 @@
 import type { ContentRef } from '../content/content.js';
 import { EMPTY_CONTENT } from '../content/content.js';
-import { CairnError, InvalidArgumentError, PathError, ReadOnlyError, VolumeNotFoundError } from '../errors.js';
+import { CairnError, InvalidArgumentError, isCairnError, PathError, ReadOnlyError, VolumeNotFoundError } from '../errors.js';
 import { digestToHex } from '../hash/digest.js';
 import type { VolumeId, VolumeRecord } from '../index/records.js';
 import type { Entry, ManifestRoot } from '../manifest/entry.js';
@@ -121,8 +121,9 @@ export class VolumeHandle extends View implements Volume {
   async appendFile(path: string, data: Bytes, options: Work = {}): Promise<void> {
     const normal = this.editable(path);
     return this.engine.run(async () => {
-      const { content, nodes } = await this.storeAside(data, options);
+      const { content, nodes, adopt } = await this.storeAside(data, options);
       await this.edit(async () => {
+        adopt();
         const draft = this.openDraft(normal, true);
         try {
           const addition = this.engine.data.stream(content, 0, content.length, { nodes, verify: this.engine.verifyReads });
@@ -286,14 +287,24 @@ export class VolumeHandle extends View implements Volume {
   override async close(): Promise<void> {
     if (this.isClosed) return;
     await this.moving.run(() => super.close());
-    if (this.ephemeral && !this.readOnly) await this.engine.run(() => this.engine.publisher.change({ type: 'volume-deleted', volumeId: this.volumeId }, { allowMissing: true }));
+    if (!this.ephemeral || this.readOnly) return;
+    const deleted = this.engine.run(() => this.engine.publisher.change({ type: 'volume-deleted', volumeId: this.volumeId }, { allowMissing: true }));
+    await deleted.catch((error: unknown) => {
+      // A store that was closed first leaves it to the next one that opens it.
+      if (!isCairnError(error, 'CAIRN_CLOSED')) throw error;
+    });
   }
 
   /** Stores data beside the tree; `adopt` makes it part of this handle, inside an edit section. */
   private async storeAside(data: Bytes, { signal, onProgress }: Work): Promise<{ content: ContentRef; nodes: Staging; adopt: () => void }> {
     const nodes = this.staging.aside();
-    const content = await storeBytes(this.engine, data, { signal, onProgress, sink: nodes, tally: this.tally });
-    return { content, nodes, adopt: () => this.staging.adopt(nodes) };
+    const tally = new IngestTally();
+    const content = await storeBytes(this.engine, data, { signal, onProgress, sink: nodes, tally });
+    const adopt = (): void => {
+      this.staging.adopt(nodes);
+      this.tally.add(tally);
+    };
+    return { content, nodes, adopt };
   }
 
   /** A file to edit in place. @throws FileNotFoundError unless it may be made; EISDIR and EINVAL on folders and symlinks. */
@@ -392,7 +403,7 @@ export class VolumeHandle extends View implements Volume {
     const counts = countChanges(this.staging, base.root, ours);
     const { engine, volumeId, staging, tally } = this;
     this.tally = new IngestTally();
-    const committed = await commitTree({ engine, volumeId, volumeName: this.knownName, staging, packs: tally.packs, base, ours, options }).catch((error: unknown) => {
+    const committed = await commitTree({ engine, volumeId, volumeName: this.knownName, staging, tally, base, ours, options }).catch((error: unknown) => {
       this.tally.add(tally);
       throw error;
     });
@@ -400,7 +411,7 @@ export class VolumeHandle extends View implements Volume {
     const snapshot = this.baseInfo;
     if (snapshot === null) throw new Error('a commit left no snapshot');
     const { logical, ...changes } = counts;
-    const bytes = { logical, new: tally.newBytes + committed.bytes.new, stored: tally.storedBytes + committed.bytes.stored };
+    const bytes = { logical, ...committed.bytes };
     if (committed.changed) engine.diagnostics.committed({ volume: snapshot.volume, snapshot: snapshot.id, bytes });
     return { snapshot, changed: committed.changed, ...changes, overwritten: committed.overwritten, bytes };
   }

@@ -5,6 +5,7 @@ import type { IndexReader } from '../index/reader.js';
 import type { VolumeId, VolumeRecord } from '../index/records.js';
 import { diffManifests } from '../manifest/diff.js';
 import type { ManifestRoot } from '../manifest/entry.js';
+import { totals } from '../manifest/read.js';
 import type { NodeSource } from '../objects/node-store.js';
 import type { SnapshotRecord } from '../snapshot/record.js';
 import { decodeSnapshotRecord } from '../snapshot/record.js';
@@ -68,6 +69,7 @@ export class History {
   /** What the public API tells of a snapshot; `name` is the volume's name now. */
   info(id: Digest, generation: number, name: string): SnapshotInfo {
     const record = this.record(id);
+    const { files, sizeBytes } = totals(this.nodes, record.root);
     const hex = digestToHex(id) as string as SnapshotId;
     return {
       id: hex,
@@ -77,6 +79,9 @@ export class History {
       createdAt: new Date(record.createdAtMs),
       message: record.message,
       metadata: record.metadata,
+      files,
+      size: sizeBytes,
+      newBytes: record.newBytes,
       tags: this.tags()
         .filter((tag) => tag.snapshot === hex)
         .map((tag) => tag.name),

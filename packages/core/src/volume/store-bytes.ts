@@ -6,6 +6,7 @@ import { ObjectKind } from '../hash/object-kind.js';
 import type { NodeSink } from '../objects/node-store.js';
 import type { IngestTally } from '../ingest/ingest.js';
 import type { Bytes, Work } from '../types.js';
+import { orAborted } from '../util/or-aborted.js';
 import type { Engine } from './engine.js';
 
 /** Data below this size is cut and digested on the calling thread: waking workers would take longer. */
@@ -19,19 +20,25 @@ export interface Storing extends Work {
 
 /** Stores bytes from memory or from a stream, and returns their content. Nothing is published. */
 export async function storeBytes(engine: Engine, data: Bytes, storing: Storing): Promise<ContentRef> {
+  storing.signal?.throwIfAborted();
   const whole = inMemory(data);
   if (whole !== undefined && whole.byteLength < SMALL_BYTES) return storeSmall(engine, storing.sink, whole);
   const source = whole === undefined ? asStream(data)[Symbol.asyncIterator]() : single(whole);
   const head: Uint8Array[] = [];
   let headBytes = 0;
-  while (headBytes < SMALL_BYTES) {
-    storing.signal?.throwIfAborted();
-    const next: IteratorResult<unknown, unknown> = await source.next();
-    if (next.done === true) return storeSmall(engine, storing.sink, head.length === 1 ? (head[0] as Uint8Array) : Buffer.concat(head));
-    const piece = asPiece(next.value);
-    // A producer may reuse its buffer for the next piece, so what waits is a copy.
-    head.push(headBytes + piece.byteLength < SMALL_BYTES ? piece.slice() : piece);
-    headBytes += piece.byteLength;
+  try {
+    while (headBytes < SMALL_BYTES) {
+      const next: IteratorResult<unknown, unknown> = await orAborted(source.next(), storing.signal);
+      if (next.done === true) return storeSmall(engine, storing.sink, head.length === 1 ? (head[0] as Uint8Array) : Buffer.concat(head));
+      const piece = asPiece(next.value);
+      // A producer may reuse its buffer for the next piece, so what waits is a copy.
+      head.push(headBytes + piece.byteLength < SMALL_BYTES ? piece.slice() : piece);
+      headBytes += piece.byteLength;
+    }
+  } catch (error) {
+    // Not awaited: a producer that waits for its next bytes answers only then.
+    void Promise.resolve(source.return?.(undefined)).catch(() => undefined);
+    throw error;
   }
   async function* all(): AsyncGenerator<Uint8Array> {
     try {

@@ -1,0 +1,132 @@
+import { isCairnError, type Store } from '@cairn/core';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
+import { KINDS, type FaultyDiskOptions } from '../support/faulty-disk.mjs';
+import { after, OPERATIONS, prepare, stateOf, type State } from '../support/operations.mjs';
+import { tempDir } from '../support/temp-dir.js';
+
+const FAULTY_DISK = new URL('../support/faulty-disk.mjs', import.meta.url).href;
+
+/** Calls that must not fail unseen. An unfinished file that stays behind is harmless, so `unlink` may. */
+const STRICT = KINDS.filter((kind) => kind !== 'unlink');
+
+/** A store on a disk of which any call to come can be made to fail. */
+class FaultyStore {
+  readonly sources: string;
+  private readonly dir: string;
+  private readonly options: FaultyDiskOptions;
+  private readonly counter = new SharedArrayBuffer(4);
+  private readonly count = new Int32Array(this.counter);
+  private opened: Store | undefined;
+
+  /** Far from what is ever counted: the count is set so that it gets there just in time. */
+  private static readonly FAIL_AT = 1_000_000;
+
+  static async make(options: FaultyDiskOptions): Promise<FaultyStore> {
+    const faulty = new FaultyStore(tempDir(), options);
+    await prepare(await faulty.open(), faulty.sources);
+    return faulty;
+  }
+
+  private constructor(dir: string, options: FaultyDiskOptions) {
+    this.dir = join(dir, 'store');
+    this.sources = join(dir, 'sources');
+    this.options = { ...options, failAt: FaultyStore.FAIL_AT, counter: this.counter };
+  }
+
+  get store(): Store {
+    return this.opened!;
+  }
+
+  async open(): Promise<Store> {
+    this.opened = await openStoreOn({ durable: false, module: FAULTY_DISK, options: this.options }, this.dir, { workers: 2 });
+    return this.opened;
+  }
+
+  /** A new engine, with new threads. */
+  async reopen(): Promise<Store> {
+    await this.store.close();
+    return this.open();
+  }
+
+  /** Lets the `n`-th call from now on be the first that fails. */
+  arm(n: number): void {
+    Atomics.store(this.count, 0, FaultyStore.FAIL_AT - n);
+  }
+
+  /** Ends all faults; tells whether there was one. */
+  disarm(): boolean {
+    return Atomics.exchange(this.count, 0, 0) >= FaultyStore.FAIL_AT;
+  }
+
+  async expectWhole(): Promise<void> {
+    expect(await this.store.verify()).toMatchObject({ ok: true, damage: [] });
+  }
+}
+
+/** What came of a call: undefined when it did its work. */
+async function failureOf(call: Promise<unknown>): Promise<unknown> {
+  try {
+    await call;
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** Each kind of fault takes its share of the calls, so that all of them together take every one; in a long run each takes all. */
+const SHARES = process.env['CAIRN_TEST_FAULTS'] === 'all' ? 1 : 4;
+let number = 0;
+
+/**
+ * Lets one disk call of an operation fail, the `first`, and in other runs the one `SHARES` later and so on, until it runs
+ * through; after each failure the store must be as before, and the same operation work. Returns how often it failed.
+ */
+async function failCalls(faulty: FaultyStore, name: string, first: number, code: string): Promise<number> {
+  const operation = OPERATIONS[name]!;
+  for (let n = first, failures = 0; ; n += SHARES) {
+    const i = ++number;
+    await operation.before?.(faulty.store, i);
+    const before = await stateOf(faulty.store);
+    faulty.arm(n);
+    const failure = await failureOf(operation.run(faulty.store, i, faulty.sources));
+    const fired = faulty.disarm();
+    if (failure !== undefined) {
+      failures++;
+      expect(isCairnError(failure) ? { code: failure.code } : failure, `${name}, call ${n}`).toEqual({ code });
+      expect(failure).toHaveProperty('hint');
+      // Also in a new engine: what the old one holds in memory must not matter.
+      if (n === first) {
+        await faulty.reopen();
+        await faulty.expectWhole();
+      }
+      expect(await stateOf(faulty.store)).toEqual(before);
+      await operation.run(faulty.store, i, faulty.sources);
+    } else expect(fired, `call ${n} of ${name} failed, and nobody was told`).toBe(false);
+    expect(await stateOf(faulty.store)).toEqual(after(before, name, i));
+    if (!fired) return failures;
+  }
+}
+
+describe('when a disk call fails', () => {
+  test.each([
+    ['ENOSPC', 'ENOSPC', 1],
+    ['EIO', 'EIO', 2],
+    ['EMFILE', 'EMFILE', 3],
+    ['short', 'ENOSPC', 4],
+  ] as const)('by %s, whichever it is, the operation fails with a typed error, the store is as before, and the operation works when repeated', async (error, code, first) => {
+    const faulty = await FaultyStore.make({ error, kinds: STRICT });
+    const failures: { [name: string]: number } = {};
+    for (const name of Object.keys(OPERATIONS)) {
+      failures[name] = await failCalls(faulty, name, SHARES === 1 ? 1 : first, code);
+      expect(failures[name], name).toBeGreaterThan(0);
+    }
+    const before = await stateOf(faulty.store);
+    await faulty.reopen();
+    expect(await stateOf(faulty.store)).toEqual(before);
+    expect(await faulty.store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
+    await faulty.store.close();
+    console.log(`${error}: ${Object.entries(failures).map((entry) => entry.join(' ')).join(', ')}`);
+  }, 300_000);
+});

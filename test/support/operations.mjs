@@ -1,0 +1,169 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/*
+ * What a store can be asked to change, as data: each operation says how to carry it out, and what a store's state is
+ * afterwards, in the plain form that `stateOf` gives. Each is one change: it has happened as a whole, or not at all.
+ */
+const MAIN = 'main';
+
+/** Makes the store that the operations work on, and the local files that they upload. */
+export async function prepare(store, sources) {
+  const main = await store.volumes.fromName(MAIN, { createIfMissing: true });
+  await main.writeFile('first', 'the first file');
+  await main.symlink('first', 'link');
+  await main.commit({ message: 'first' });
+  await main.tag('start');
+  await main.writeFile('folder/second', bytes(200_000, 1));
+  await main.commit({ message: 'second' });
+  const origin = await store.volumes.fromName('origin', { createIfMissing: true });
+  await origin.writeFile('file', 'to be forked');
+  await origin.commit({ message: 'origin' });
+  await store.volumes.create('renamed-0');
+  mkdirSync(sources);
+  for (let i = 0; i < 70; i++) writeFileSync(join(sources, `file-${i}`), bytes(100 * i, 100 + i));
+}
+
+/** Volumes by name: the messages of their snapshots, tags with the message of what they name, and the digests of the files at the head. */
+export async function stateOf(store) {
+  const state = {};
+  for (const { name } of await store.volumes.list()) {
+    const volume = await store.volumes.fromName(name);
+    const messages = {};
+    const history = [];
+    for await (const { id, message } of volume.history()) {
+      messages[id] = message;
+      history.unshift(message);
+    }
+    const tags = {};
+    for (const { name: tag, snapshot } of await volume.tags()) tags[tag] = messages[snapshot];
+    const files = {};
+    for (const { path, type, symlinkTarget } of await volume.listdir('', { recursive: true })) {
+      files[path] = type === 'file' ? digest(await volume.readFile(path)) : type === 'symlink' ? `-> ${symlinkTarget}` : 'folder';
+    }
+    state[name] = { history, tags, files };
+    await volume.close();
+  }
+  return state;
+}
+
+/**
+ * Each: `before` brings the store to where the operation can run (its own change, if any, is no part of it), `run` carries it
+ * out, and `apply` changes a state as `run` should. `i` is never the same twice for one store.
+ */
+export const OPERATIONS = {
+  commit: {
+    run: async (store, i) => {
+      const volume = await store.volumes.fromName(MAIN);
+      await volume.writeFile(`small/${i}`, bytes(20_000, i));
+      await volume.commit({ message: `commit ${i}` });
+    },
+    apply: (state, i) => committed(state[MAIN], `commit ${i}`, { small: 'folder', [`small/${i}`]: digest(bytes(20_000, i)) }),
+  },
+  stream: {
+    run: async (store, i) => {
+      const volume = await store.volumes.fromName(MAIN);
+      await volume.writeFile('streamed', streamed(i));
+      await volume.commit({ message: `stream ${i}` });
+    },
+    apply: (state, i) => committed(state[MAIN], `stream ${i}`, { streamed: digest(streamed(i)) }),
+  },
+  upload: {
+    run: async (store, i, sources) => {
+      writeFileSync(join(sources, 'changing'), bytes(150_000, i));
+      const volume = await store.volumes.fromName(MAIN);
+      await volume.batchUpload((batch) => batch.putDirectory(sources, 'upload'), { message: `upload ${i}`, force: true });
+    },
+    apply: (state, i) => {
+      const files = { upload: 'folder', 'upload/changing': digest(bytes(150_000, i)) };
+      for (let n = 0; n < 70; n++) files[`upload/file-${n}`] = digest(bytes(100 * n, 100 + n));
+      committed(state[MAIN], `upload ${i}`, files);
+    },
+  },
+  spill: {
+    run: async (store, i) => {
+      const from = await store.volumes.fromName(MAIN);
+      await from.writeFile('aside', bytes(30_000, i));
+      const volume = await store.volumes.fromName(MAIN);
+      // What one handle has in memory goes to a pack before another takes it over.
+      await volume.copy('aside', 'copied', { from });
+      await volume.commit({ message: `spill ${i}` });
+    },
+    apply: (state, i) => committed(state[MAIN], `spill ${i}`, { copied: digest(bytes(30_000, i)) }),
+  },
+  create: {
+    run: (store, i) => store.volumes.create(`created-${i}`),
+    apply: (state, i) => void (state[`created-${i}`] = { history: [], tags: {}, files: {} }),
+  },
+  fork: {
+    run: (store, i) => store.volumes.fork('origin', `fork-${i}`),
+    apply: (state, i) => void (state[`fork-${i}`] = { ...structuredClone(state.origin), tags: {} }),
+  },
+  rename: {
+    run: async (store, i) => store.volumes.rename(await nameLike(store, 'renamed-'), `renamed-${i}`),
+    apply: (state, i) => {
+      const from = Object.keys(state).find((name) => name.startsWith('renamed-'));
+      const volume = state[from];
+      delete state[from];
+      state[`renamed-${i}`] = volume;
+    },
+  },
+  delete: {
+    before: (store, i) => store.volumes.fork('origin', `doomed-${i}`),
+    run: (store, i) => store.volumes.delete(`doomed-${i}`),
+    apply: (state, i) => void delete state[`doomed-${i}`],
+  },
+  tag: {
+    run: async (store, i) => (await store.volumes.fromName(MAIN)).tag(`tag-${i}`),
+    apply: (state, i) => void (state[MAIN].tags[`tag-${i}`] = state[MAIN].history.at(-1)),
+  },
+  untag: {
+    before: async (store, i) => (await store.volumes.fromName(MAIN)).tag(`gone-${i}`, 'start'),
+    run: async (store, i) => (await store.volumes.fromName(MAIN)).untag(`gone-${i}`),
+    apply: (state, i) => void delete state[MAIN].tags[`gone-${i}`],
+  },
+};
+
+/** The state after an operation. */
+export function after(state, name, i) {
+  const next = structuredClone(state);
+  OPERATIONS[name].apply(next, i);
+  return next;
+}
+
+function committed(volume, message, files) {
+  volume.history.push(message);
+  Object.assign(volume.files, files);
+}
+
+async function nameLike(store, start) {
+  const volumes = await store.volumes.list();
+  return volumes.find(({ name }) => name.startsWith(start)).name;
+}
+
+/** Large enough for the workers; all but its beginning is always the same. */
+function streamed(i) {
+  const data = Buffer.from(STREAMED);
+  bytes(150_000, i).copy(data);
+  return data;
+}
+
+function digest(data) {
+  return createHash('sha256').update(data).digest('hex').slice(0, 16);
+}
+
+/** Bytes without structure, the same for the same seed. */
+function bytes(length, seed) {
+  const data = Buffer.alloc(length);
+  let state = Math.imul(seed + 1, 0x9e3779b1) >>> 0 || 1;
+  for (let at = 0; at < length; at++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    data[at] = state;
+  }
+  return data;
+}
+
+const STREAMED = bytes(4_300_000, 7);
