@@ -14,7 +14,7 @@ const REPORTS = join(ROOT, '.cache', 'check');
 /** @type {Section[]} */
 const sections = [
   { name: 'format', check: tool('prettier', join('bin', 'prettier.cjs'), ['--check', '--log-level', 'warn', '.']) },
-  { name: 'lint', check: tool('eslint', join('bin', 'eslint.js'), ['.', '--max-warnings', '0']) },
+  { name: 'lint', check: tool('eslint', join('bin', 'eslint.js'), ['.', '--max-warnings', '0', '--concurrency', '2']) },
   { name: 'types', check: tool('typescript', join('bin', 'tsc'), ['-b', '--pretty']) },
   { name: 'tests', check: tests('all', ['--project', 'core', '--project', 'command', '--project', 'tooling']) },
   { name: 'tests of the core, portable hash', check: tests('portable', ['--project', 'core'], { CAIRN_HASH: 'portable' }) },

@@ -24,8 +24,8 @@ describe('log', () => {
   test('prints id, age, files, new bytes, message and tags, newest first', async () => {
     const [third, second, first, ...others] = lines((await place.at.ok('log', 'v')).stdout);
     expect(others).toEqual([]);
-    expect(third).toMatch(new RegExp(`^${ids[0]!.slice(0, 12)} +${RECENT} +1 file +[\\d.]+ [KM]iB new +third$`));
-    expect(second).toMatch(/ 1 file +1 B new +second \(mid\)$/);
+    expect(third).toMatch(new RegExp(`^${ids[0]!.slice(0, 12)} +${RECENT} +2 files +[\\d.]+ [KM]iB new +third$`));
+    expect(second).toMatch(/ 2 files +1 B new +second \(mid\)$/);
     expect(first).toMatch(/ 1 file +293 KiB new +first$/);
   });
 
@@ -42,8 +42,8 @@ describe('log', () => {
 
   test('--json prints one version a line', async () => {
     expect(await place.at.records('log', 'v', '-n', '2')).toMatchObject([
-      { id: ids[0], parent: ids[1], volume: 'v', generation: 3, message: 'third', tags: [], added: 0, modified: 1, removed: 0 },
-      { id: ids[1], parent: ids[2], generation: 2, tags: ['mid'], added: 1, modified: 0, newBytes: 1 },
+      { id: ids[0], parent: ids[1], volume: 'v', generation: 3, message: 'third', tags: [], files: 2, size: WEIGHTS.length + 5 },
+      { id: ids[1], parent: ids[2], generation: 2, tags: ['mid'], files: 2, size: WEIGHTS.length + 1, newBytes: 1 },
     ]);
   });
 });
@@ -54,7 +54,7 @@ describe('show', () => {
     const text = (await at.ok('show', 'v@HEAD~2')).stdout;
     expect(text).toMatch(
       new RegExp(
-        `^id: +${ids[2]}\\nvolume: +v\\nversion: +1\\ncreated: .*\\nmessage: +first\\nmetadata: +loss=0.5\\nfiles: +1 added, 0 modified, 0 removed\\nnew bytes: +293 KiB\\n$`,
+        `^id: +${ids[2]}\\nvolume: +v\\nversion: +1\\ncreated: .*\\nmessage: +first\\nmetadata: +loss=0.5\\nfiles: +1\\nsize: +293 KiB\\nnew bytes: +293 KiB\\n$`,
       ),
     );
     expect(await at.json('show', `v@${ids[1]!.slice(0, 8)}`)).toMatchObject({ id: ids[1], tags: ['mid'], message: 'second', metadata: {} });
@@ -77,6 +77,13 @@ describe('diff', () => {
       { type: 'modified', path: 'a', before: { size: WEIGHTS.length }, after: { size: WEIGHTS.length + 4 } },
       { type: 'added', path: 'b b', changedBytes: 1 },
     ]);
+  });
+
+  test('compares versions of two volumes', async () => {
+    const { at } = place;
+    await at.ok('volume', 'fork', 'v@HEAD~1', 'w');
+    expect((await at.ok('diff', 'v', 'w')).stdout).toMatch(/^M\ta\t\d+\n$/);
+    expect((await at.ok('diff', 'w', 'v@mid')).stdout).toBe('');
   });
 
   test('--exit-code is 10 when there are differences, 0 when there are none', async () => {

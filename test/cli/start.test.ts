@@ -62,7 +62,7 @@ describe('wrong usage is exit code 2, with the message and the next step on stde
     [['rm', 'v'], /^cairn: no path given\n {2}hint: /],
     [['rollback', 'v'], /^cairn: roll back to what\?\n {2}hint: /],
     [['log', 'v', '-n', 'many'], /^cairn: 'many' is not a number of versions\n {2}hint: /],
-    [['diff', 'v', 'w'], /^cairn: v and w are two volumes\n {2}hint: /],
+    [['diff', 'v:/a', 'v:/b'], /^cairn: two paths\n {2}hint: /],
     [['tag', 'v', '-d'], /^cairn: no tag given\n {2}hint: /],
   ])('cairn %j', async (args, message) => {
     const result = await place.at.run(args);

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { CairnError, ClosedError, isCairnError, openStore, openTemporaryStore, StoreFormatError, type Store, type Volume } from '@cairn/core';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { tempDir } from '../support/temp-dir.js';
-import { codeOf, collect, failure, noise, runNode, temporaryStore, volumeV } from './support.js';
+import { codeOf, collect, expectSameBytes, failure, noise, runNode, temporaryStore, volumeV } from './support.js';
 
 /** A store in a folder, closed at the end of the test at the latest. */
 async function opened(...args: Parameters<typeof openStore>): Promise<Store> {
@@ -30,8 +30,7 @@ function everythingIn(dir: string): string[] {
 
 describe('opening a store', () => {
   test('makes it in a new folder, whatever is missing above, and in an empty one', async () => {
-    const root = tempDir();
-    for (const dir of [path.join(root, 'not', 'yet', 'there'), root]) {
+    for (const dir of [path.join(tempDir(), 'not', 'yet', 'there'), tempDir()]) {
       const store = await opened(dir);
       expect(store.info()).toMatchObject({ dir: fs.realpathSync(dir), formatVersion: 1, readOnly: false });
     }
@@ -76,10 +75,12 @@ describe('opening a store', () => {
     expect(await (await volumeV(await opened(dir))).readFile('a', 'utf8')).toBe('kept');
   });
 
-  test.each([[''], ['something else'], ['cairn-store x y\n'], ['\0'.repeat(4096)]])('refuses a store whose format file says %j', async (text) => {
+  test('refuses a store whose format file says something else', async () => {
     const dir = await closedStore();
-    fs.writeFileSync(path.join(dir, 'format'), text);
-    expect(await codeOf(openStore(dir))).toBe('CAIRN_NOT_A_STORE');
+    for (const text of ['', 'something else', 'cairn-store x y\n', '\0'.repeat(4096)]) {
+      fs.writeFileSync(path.join(dir, 'format'), text);
+      expect(await codeOf(openStore(dir))).toBe('CAIRN_NOT_A_STORE');
+    }
   });
 
   test('goes on where the making of a store was cut short', async () => {
@@ -206,7 +207,7 @@ describe('one engine per folder and process', () => {
     await first.close();
     await volume.writeFile('a', noise(5 << 20));
     await volume.commit();
-    expect(await volume.readFile('a')).toEqual(noise(5 << 20));
+    expectSameBytes(await volume.readFile('a'), noise(5 << 20));
     expect(await codeOf(() => first.info())).toBe('CAIRN_CLOSED');
     await second.close();
     expect((await opened(dir, { workers: 2 })).info().workers).toBe(2);
@@ -272,10 +273,11 @@ describe('closing', () => {
     const dir = await closedStore();
     const store = await openStore(dir);
     const volume = await volumeV(store);
-    const committed = volume.writeFile('big', noise(6 << 20)).then(() => volume.commit());
+    await volume.writeFile('big', noise(6 << 20));
+    const committed = volume.commit();
     await store.close();
     await committed;
-    expect(await (await volumeV(await opened(dir))).readFile('big')).toEqual(noise(6 << 20));
+    expectSameBytes(await (await volumeV(await opened(dir))).readFile('big'), noise(6 << 20));
   });
 
   test('afterwards every call of the store, its volumes, snapshots and files fails with ClosedError, and closing them does not', async () => {

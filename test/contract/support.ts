@@ -61,6 +61,13 @@ export async function codeOf(work: unknown): Promise<string> {
   return (await failure(work)).code;
 }
 
+/** Compares many bytes in no time, which `toEqual` does not. */
+export function expectSameBytes(actual: Uint8Array, expected: Uint8Array): void {
+  if (Buffer.compare(actual, expected) === 0) return;
+  const at = expected.findIndex((byte, i) => byte !== actual[i]);
+  expect.fail(`${actual.length} bytes, not the ${expected.length} expected; the first difference is at ${at < 0 ? expected.length : at}`);
+}
+
 /** Bytes without structure, the same for the same seed. */
 export function noise(length: number, seed = 0): Uint8Array {
   return splitMix(length, BigInt(seed));

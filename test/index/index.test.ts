@@ -1,11 +1,13 @@
 import fc from 'fast-check';
 import { renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { DamageError, isCairnError } from '../../packages/core/src/errors.js';
 import { createHasher } from '../../packages/core/src/hash/blake3.js';
 import { digestToHex, type Digest } from '../../packages/core/src/hash/digest.js';
 import { ObjectKind } from '../../packages/core/src/hash/object-kind.js';
+import { crc32Of } from '../../packages/core/src/index/crc32.js';
 import { IndexEnvironment } from '../../packages/core/src/index/environment.js';
 import { objectKey, OBJECTS } from '../../packages/core/src/index/keys.js';
 import { IndexReader } from '../../packages/core/src/index/reader.js';
@@ -141,6 +143,10 @@ describe('the index and the ref journal', () => {
 });
 
 describe('a damaged index', () => {
+  it('is known by the CRC-32 of zlib', () => {
+    fc.assert(fc.property(fc.uint8Array(), fc.uint8Array(), (a, b) => crc32Of(a, b, b.length) === crc32(Buffer.concat([a, b]))));
+  });
+
   it('answers with an error, never with something else, when any bit of a record has flipped', () => {
     const { env, reader } = openIndex();
     publish(env, packOf([1]));

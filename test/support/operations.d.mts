@@ -10,8 +10,9 @@ export interface Operation {
   before?(store: Store, i: number): Promise<void>;
   run(store: Store, i: number, sources: string): Promise<void>;
   apply(state: State, i: number): void;
+  applyBefore?(state: State, i: number): void;
 }
 export declare const OPERATIONS: { readonly [name: string]: Operation };
 export declare function prepare(store: Store, sources: string): Promise<void>;
 export declare function stateOf(store: Store): Promise<State>;
-export declare function after(state: State, name: string, i: number): State;
+export declare function after(state: State, name: string, i: number, part?: 'before' | 'run'): State;

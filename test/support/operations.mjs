@@ -25,9 +25,18 @@ export async function prepare(store, sources) {
   for (let i = 0; i < 70; i++) writeFileSync(join(sources, `file-${i}`), bytes(100 * i, 100 + i));
 }
 
+/** Digests of contents that were read before, by content id, of each open store. */
+const READ = new WeakMap();
+
 /** Volumes by name: the messages of their snapshots, tags with the message of what they name, and the digests of the files at the head. */
 export async function stateOf(store) {
   const state = {};
+  const read = READ.get(store) ?? new Map();
+  READ.set(store, read);
+  const digestOf = async (volume, path, contentId) => {
+    if (!read.has(contentId)) read.set(contentId, digest(await volume.readFile(path)));
+    return read.get(contentId);
+  };
   for (const { name } of await store.volumes.list()) {
     const volume = await store.volumes.fromName(name);
     const messages = {};
@@ -39,8 +48,8 @@ export async function stateOf(store) {
     const tags = {};
     for (const { name: tag, snapshot } of await volume.tags()) tags[tag] = messages[snapshot];
     const files = {};
-    for (const { path, type, symlinkTarget } of await volume.listdir('', { recursive: true })) {
-      files[path] = type === 'file' ? digest(await volume.readFile(path)) : type === 'symlink' ? `-> ${symlinkTarget}` : 'folder';
+    for (const { path, type, symlinkTarget, contentId } of await volume.listdir('', { recursive: true })) {
+      files[path] = type === 'file' ? await digestOf(volume, path, contentId) : type === 'symlink' ? `-> ${symlinkTarget}` : 'folder';
     }
     state[name] = { history, tags, files };
     await volume.close();
@@ -49,8 +58,8 @@ export async function stateOf(store) {
 }
 
 /**
- * Each: `before` brings the store to where the operation can run (its own change, if any, is no part of it), `run` carries it
- * out, and `apply` changes a state as `run` should. `i` is never the same twice for one store.
+ * Each: `run` carries the operation out, and `apply` changes a state as `run` should. Where it needs something that is not
+ * there, `before` makes that, as a change of its own, which `applyBefore` knows. `i` is never the same twice for one store.
  */
 export const OPERATIONS = {
   commit: {
@@ -111,6 +120,7 @@ export const OPERATIONS = {
   },
   delete: {
     before: (store, i) => store.volumes.fork('origin', `doomed-${i}`),
+    applyBefore: (state, i) => void (state[`doomed-${i}`] = { ...structuredClone(state.origin), tags: {} }),
     run: (store, i) => store.volumes.delete(`doomed-${i}`),
     apply: (state, i) => void delete state[`doomed-${i}`],
   },
@@ -120,15 +130,17 @@ export const OPERATIONS = {
   },
   untag: {
     before: async (store, i) => (await store.volumes.fromName(MAIN)).tag(`gone-${i}`, 'start'),
+    applyBefore: (state, i) => void (state[MAIN].tags[`gone-${i}`] = 'first'),
     run: async (store, i) => (await store.volumes.fromName(MAIN)).untag(`gone-${i}`),
     apply: (state, i) => void delete state[MAIN].tags[`gone-${i}`],
   },
 };
 
-/** The state after an operation. */
-export function after(state, name, i) {
+/** The state after an operation, or after what makes it possible. */
+export function after(state, name, i, part = 'run') {
   const next = structuredClone(state);
-  OPERATIONS[name].apply(next, i);
+  const { apply, applyBefore } = OPERATIONS[name];
+  (part === 'run' ? apply : applyBefore)?.(next, i);
   return next;
 }
 

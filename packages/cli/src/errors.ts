@@ -45,7 +45,7 @@ export interface ErrorReport {
 
 export function reportError(error: unknown): ErrorReport {
   if (error instanceof Interrupted) {
-    const hint = 'nothing was published by what was cut short; run the same command again, and what is stored already is not stored twice';
+    const hint = 'nothing half done is visible; run it again, and what is stored already is not stored twice';
     return { code: 'INTERRUPTED', message: error.message, hint, exitCode: error.exitCode, stack: undefined, fields: {} };
   }
   if (!(error instanceof Error)) {

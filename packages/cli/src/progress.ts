@@ -8,6 +8,8 @@ const DELAY_MS = 500;
 /** Where there is no terminal, as in CI: one line each so often. */
 const LINE_INTERVAL_MS = 10_000;
 const BAR_COLUMNS = 24;
+/** What new bytes a few small files have is known at their commit only. */
+const DEDUP_FROM_BYTES = 1 << 20;
 
 /** What a long call has done and how long it took. */
 export interface Tracked<T> {
@@ -48,7 +50,7 @@ function describe(label: string, progress: Progress, seconds: number): Descripti
     rate(bytes, seconds),
     ...(files > 0 ? [count(files, 'file')] : []),
     // Only what stores data reports new bytes; for the others zero would read as "everything was there already".
-    ...(label === 'put' && bytes > 0 ? [`${Math.round(100 * (1 - Math.min(1, newBytes / bytes)))} % dedup`] : []),
+    ...(label === 'put' && bytes >= DEDUP_FROM_BYTES ? [`${Math.round(100 * (1 - Math.min(1, newBytes / bytes)))} % dedup`] : []),
   ];
   return { done: bytes, total: totalBytes, label, figures: figures.join(', ') };
 }
@@ -112,7 +114,8 @@ function update(bar: SingleBar, shown: Description): void {
 }
 
 function barText(params: Params, shown: Description): string {
-  const columns = process.stderr.columns ?? 80;
+  // 0 where the terminal does not tell.
+  const columns = process.stderr.columns || 80;
   if (shown.total === undefined) return `${shown.label}  ${shown.figures}`.slice(0, columns - 1);
   const filled = Math.round(BAR_COLUMNS * Math.min(1, params.progress));
   const left = Number.isFinite(params.eta) && params.eta > 0 ? `, ${params.eta} s left` : '';

@@ -3,9 +3,9 @@ import type { Context } from '../context.js';
 import { UsageError } from '../errors.js';
 import { ExitCode } from '../exit-codes.js';
 import { paint, printable, size } from '../format.js';
-import { parsePlace, withoutTrailingSlash, type Place } from '../place.js';
+import { parsePlace, type Place } from '../place.js';
 import { example, type Define } from '../program.js';
-import { withVolume } from '../store.js';
+import { withStore } from '../store.js';
 
 const LETTERS = { added: ['A', 'green'], modified: ['M', 'yellow'], removed: ['D', 'red'] } as const;
 
@@ -20,10 +20,12 @@ export const define: Define = (command, act) => {
 };
 
 async function diff(context: Context, fromText: string, toText: string | undefined, options: { exitCode?: boolean }): Promise<ExitCode> {
-  const { volume, from, to, folder } = plan(parsePlace(fromText), toText === undefined ? undefined : parsePlace(toText));
+  const { from, to, folder } = plan(parsePlace(fromText), toText === undefined ? undefined : parsePlace(toText));
   let differs = false;
-  await withVolume(context, volume, async (handle) => {
-    for await (const change of handle.diff(from, to)) {
+  await withStore(context, async (store) => {
+    const [volume, other] = await Promise.all([from, to].map(({ volume: name }) => store.volumes.fromName(name, { readOnly: true })));
+    const [before, after] = await Promise.all([volume!.snapshot(from.ref), other!.snapshot(to.ref)]);
+    for await (const change of volume!.diff(before, after)) {
       context.signal.throwIfAborted();
       if (!isWithin(change.path, folder)) continue;
       differs = true;
@@ -34,26 +36,25 @@ async function diff(context: Context, fromText: string, toText: string | undefin
   return differs && options.exitCode === true ? ExitCode.differs : ExitCode.done;
 }
 
-function plan(a: Place, b: Place | undefined): { volume: string; from: string; to: string; folder: string | undefined } {
-  if (b !== undefined && b.volume !== a.volume) {
-    throw new UsageError(`${a.volume} and ${b.volume} are two volumes`, 'diff compares two versions of one volume');
-  }
-  if (a.path !== undefined && b?.path !== undefined && a.path !== b.path)
+interface Side {
+  volume: string;
+  ref: string;
+}
+
+/** One volume alone is compared with its version before; `folder` limits both sides, without slashes around it. */
+function plan(a: Place, b: Place | undefined): { from: Side; to: Side; folder: string } {
+  if (a.path !== undefined && b?.path !== undefined && a.path !== b.path) {
     throw new UsageError('two paths', 'both sides are looked at below one path');
-  const folder = a.path ?? b?.path;
-  const from = a.ref ?? (b === undefined ? 'HEAD~1' : 'HEAD');
+  }
   return {
-    volume: a.volume,
-    from,
-    to: b?.ref ?? 'HEAD',
-    folder: folder === undefined ? undefined : withoutTrailingSlash(folder).replace(/^\/+/, ''),
+    from: { volume: a.volume, ref: a.ref ?? (b === undefined ? 'HEAD~1' : 'HEAD') },
+    to: { volume: b?.volume ?? a.volume, ref: b?.ref ?? 'HEAD' },
+    folder: (a.path ?? b?.path ?? '').replace(/^\/+|\/+$/g, ''),
   };
 }
 
-function isWithin(path: string, folder: string | undefined): boolean {
-  if (folder === undefined || folder === '') return true;
-  const relative = path.replace(/^\/+/, '');
-  return relative === folder || relative.startsWith(`${folder}/`);
+function isWithin(path: string, folder: string): boolean {
+  return folder === '' || path === folder || path.startsWith(`${folder}/`);
 }
 
 /** Aligned for people; for programs, fields that are separated by tabs. */

@@ -5,7 +5,6 @@ import { age, count, paint, printable, shortId, size } from '../format.js';
 import { onePath, parsePlace } from '../place.js';
 import { example, type Define } from '../program.js';
 import { withVolume } from '../store.js';
-import { summarise, type Summary } from '../summary.js';
 
 export const define: Define = (command, act) => {
   command
@@ -30,19 +29,17 @@ async function log(context: Context, placeText: string, pathArgument: string | u
     if (limit === 0) return;
     for await (const info of volume.history(about)) {
       context.signal.throwIfAborted();
-      const summary = await summarise(volume, info);
-      if (context.json) await context.output.json({ ...info, ...summary });
-      else await context.output.line(line(info, summary));
+      if (context.json) await context.output.json(info);
+      else await context.output.line(line(info));
       if (++shown >= limit) break;
     }
   });
 }
 
 /** Fixed widths, the message last: a long history appears as it is read. */
-function line(info: SnapshotInfo, summary: Summary): string {
+function line(info: SnapshotInfo): string {
   const tags = info.tags.length > 0 ? ` ${paint('green', `(${info.tags.join(', ')})`)}` : '';
-  const { added, modified, removed, newBytes } = summary;
-  const figures = `${count(added + modified + removed, 'file').padStart(10)}  ${size(newBytes).padStart(10)} new`;
+  const figures = `${count(info.files, 'file').padStart(10)}  ${size(info.newBytes).padStart(10)} new`;
   return `${paint('yellow', shortId(info.id))}  ${age(info.createdAt).padEnd(14)}  ${figures}  ${printable(info.message)}${tags}`.trimEnd();
 }
 

@@ -1,4 +1,4 @@
-import { realpath, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { addAbortSignal } from 'node:stream';
 import type { Batch, CommitOptions, CommitResult, Metadata } from '@cairn/core';
 import { reportCommit } from '../commit-report.js';
@@ -61,13 +61,12 @@ async function put(context: Context, volumeText: string, paths: string[], option
 
 async function send(batch: Batch, { local, remote }: Upload, ignore: string[] | undefined, signal: AbortSignal): Promise<void> {
   if (local === STDIN) return batch.putFile({ data: addAbortSignal(signal, process.stdin) }, remote);
-  // What is missing is an error of the library, with its hint. A link that is named is meant as what it leads to; links below it stay links.
-  const source = await realpath(local).catch(() => local);
-  const isFolder = await stat(source).then(
+  // What is missing is an error of the library, with its hint.
+  const isFolder = await stat(local).then(
     (found) => found.isDirectory(),
     () => false,
   );
-  return isFolder ? batch.putDirectory(source, remote, ignore === undefined ? {} : { ignore }) : batch.putFile(source, remote);
+  return isFolder ? batch.putDirectory(local, remote, ignore === undefined ? {} : { ignore }) : batch.putFile(local, remote);
 }
 
 function summary({ added, modified, bytes }: CommitResult, seconds: number): string {

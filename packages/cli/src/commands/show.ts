@@ -4,7 +4,6 @@ import { age, minute, printable, size } from '../format.js';
 import { parsePlace } from '../place.js';
 import { example, type Define } from '../program.js';
 import { withVolume } from '../store.js';
-import { summarise } from '../summary.js';
 import { printFields } from '../table.js';
 
 export const define: Define = (command, act) => {
@@ -20,8 +19,7 @@ async function show(context: Context, placeText: string): Promise<void> {
   if (where.path !== undefined) throw new UsageError('show is about a whole version', `'cairn stat ${placeText}' shows a path`);
   await withVolume(context, where.volume, async (volume) => {
     const { info } = await volume.snapshot(where.ref ?? 'HEAD');
-    const summary = await summarise(volume, info);
-    if (context.json) return context.output.json({ ...info, ...summary });
+    if (context.json) return context.output.json(info);
     const metadata = Object.entries(info.metadata).map(([key, value]) => `${key}=${value}`);
     await printFields(context.output, {
       id: info.id,
@@ -32,8 +30,9 @@ async function show(context: Context, placeText: string): Promise<void> {
       created: `${minute(info.createdAt)} (${age(info.createdAt)})`,
       message: info.message === '' ? undefined : printable(info.message),
       metadata: metadata.length > 0 ? printable(metadata.join(', ')) : undefined,
-      files: `${summary.added} added, ${summary.modified} modified, ${summary.removed} removed`,
-      'new bytes': size(summary.newBytes),
+      files: String(info.files),
+      size: size(info.size),
+      'new bytes': size(info.newBytes),
     });
   });
 }

@@ -85,8 +85,8 @@ async function list(context: Context): Promise<void> {
   });
 }
 
-function row({ name, head, createdAt, files, size: bytes }: VolumeInfo): string[] {
-  return [name, head === null ? '-' : paint('yellow', shortId(head)), age(createdAt), String(files), size(bytes)];
+function row({ name, head, createdAt, updatedAt, files, size: bytes }: VolumeInfo): string[] {
+  return [name, head === null ? '-' : paint('yellow', shortId(head)), age(updatedAt ?? createdAt), String(files), size(bytes)];
 }
 
 async function info(context: Context, name: string): Promise<void> {
@@ -98,6 +98,7 @@ async function info(context: Context, name: string): Promise<void> {
       head: volume.head ?? 'nothing committed yet',
       versions: String(volume.generation),
       created: `${minute(volume.createdAt)} (${age(volume.createdAt)})`,
+      updated: volume.updatedAt === null ? undefined : `${minute(volume.updatedAt)} (${age(volume.updatedAt)})`,
       files: String(volume.files),
       size: size(volume.size),
     });

@@ -119,7 +119,7 @@ export function indexReplaced(): CairnError {
 }
 
 /** Runs what calls lmdb, and makes its errors ours. */
-export function translated<T>(doing: 'open' | 'read' | 'write', action: () => T): T {
+function translated<T>(doing: 'open' | 'read' | 'write', action: () => T): T {
   try {
     return action();
   } catch (error) {
@@ -154,7 +154,8 @@ function same(a: IndexIdentity, b: IndexIdentity): boolean {
 /** LMDB's codes for a file that is not what it wrote: MDB_PAGE_NOTFOUND, MDB_CORRUPTED, MDB_VERSION_MISMATCH, MDB_INVALID. */
 const DAMAGE_CODES = new Set([-30797, -30796, -30794, -30793]);
 
-function translate(error: unknown, doing: string): unknown {
+/** An error of lmdb as one of ours. */
+export function translate(error: unknown, doing: 'open' | 'read' | 'write'): unknown {
   if (isCairnError(error) || !(error instanceof Error)) return error;
   const code: unknown = (error as { code?: unknown }).code;
   if (typeof code !== 'number') return error;

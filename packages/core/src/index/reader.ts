@@ -1,9 +1,10 @@
 import type { Digest } from '../hash/digest.js';
 import type { ObjectKind } from '../hash/object-kind.js';
-import { packIdFromBytes, type PackId } from '../pack/pack-id.js';
-import { type IndexEnvironment, translated } from './environment.js';
+import { PACK_ID_BYTES, packIdFromBytes, type PackId } from '../pack/pack-id.js';
+import { type IndexEnvironment, translate } from './environment.js';
 import * as keys from './keys.js';
 import * as records from './records.js';
+import { checkedLength } from './records.js';
 import type { IndexState, LeaseRecord, Location, PackRecord, VolumeId, VolumeRecord } from './records.js';
 
 export interface IndexedObject extends Location {
@@ -20,6 +21,7 @@ export class IndexReader {
   private readonly lookupKey = Buffer.alloc(keys.OBJECT_KEY_BYTES);
   private condemned: { epoch: number; packs: Set<PackId> } = { epoch: 0, packs: new Set() };
   private condemnedIsFresh = false;
+  private readonly packIds = new PackIdCache();
 
   constructor(env: IndexEnvironment) {
     this.env = env;
@@ -39,9 +41,10 @@ export class IndexReader {
    */
   packOf(kind: ObjectKind, digest: Uint8Array, offset = 0): PackId | undefined {
     const key = keys.writeObjectKey(this.lookupKey, kind, digest, offset);
-    const stored = translated('read', () => this.env.db.getBinaryFast(key));
+    const stored = this.stored(key);
     if (stored === undefined) return undefined;
-    const pack = packIdFromBytes(records.unseal(key, stored));
+    if (checkedLength(key, stored) < PACK_ID_BYTES) throw records.damagedIndex(key);
+    const pack = this.packIds.at(stored);
     return this.condemnedPacks().has(pack) ? undefined : pack;
   }
 
@@ -150,8 +153,17 @@ export class IndexReader {
   }
 
   private read<T>(key: Uint8Array, decode: (key: Uint8Array, value: Uint8Array) => T): T | undefined {
-    const stored = translated('read', () => this.env.db.getBinaryFast(key));
+    const stored = this.stored(key);
     return stored === undefined ? undefined : decode(key, records.unseal(key, stored));
+  }
+
+  /** The buffer that lmdb uses again for the next look-up. */
+  private stored(key: Uint8Array): Uint8Array | undefined {
+    try {
+      return this.env.db.getBinaryFast(key);
+    } catch (error) {
+      throw translate(error, 'read');
+    }
   }
 
   private *range<T>(range: keys.KeyRange, decode: (key: Uint8Array, value: Uint8Array) => T, reverse = false): Generator<T> {
@@ -166,4 +178,25 @@ export class IndexReader {
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Ids as text of the packs seen last: making that text would be the largest part of a look-up. */
+class PackIdCache {
+  private readonly entries = new Map<number, { bytes: Uint8Array; id: PackId }>();
+
+  /** The id whose bytes `record` begins with. */
+  at(record: Uint8Array): PackId {
+    const slot = (record[0]! | (record[1]! << 8)) & 0xfff;
+    const known = this.entries.get(slot);
+    if (known !== undefined && startsWith(record, known.bytes)) return known.id;
+    const bytes = Uint8Array.from(record.subarray(0, PACK_ID_BYTES));
+    const id = packIdFromBytes(bytes);
+    this.entries.set(slot, { bytes, id });
+    return id;
+  }
+}
+
+function startsWith(record: Uint8Array, bytes: Uint8Array): boolean {
+  for (let i = 0; i < PACK_ID_BYTES; i++) if (record[i] !== bytes[i]) return false;
+  return true;
 }

@@ -1,9 +1,9 @@
-import { crc32 } from 'node:zlib';
 import { DamageError, StoreFormatError } from '../errors.js';
 import { asDigest, DIGEST_BYTES, type Digest } from '../hash/digest.js';
 import { packIdFromBytes, packIdToBytes, type PackId } from '../pack/pack-id.js';
 import type { VolumeId } from '../refs/ref-table.js';
 import { ByteReader, ByteWriter } from '../util/bytes.js';
+import { crc32Of } from './crc32.js';
 
 export type { VolumeId } from '../refs/ref-table.js';
 
@@ -86,24 +86,28 @@ export function damagedIndex(key: Uint8Array, cause?: unknown): DamageError {
 
 /** The value with its check value. */
 export function seal(key: Uint8Array, value: Uint8Array): Uint8Array {
-  const sealed = Buffer.allocUnsafe(value.byteLength + CHECK_BYTES);
+  const { length } = value;
+  const sealed = Buffer.allocUnsafe(length + CHECK_BYTES);
   sealed.set(value);
-  sealed.writeUInt32LE(crc32(value, crc32(key)), value.byteLength);
+  sealed.writeUInt32LE(crc32Of(key, value, length), length);
   return sealed;
 }
 
 /**
- * The value as a view on `stored`, which may be the buffer that lmdb reuses: of that only `length` is true. No Buffer any more,
- * since its `slice` does not copy.
+ * The value as a view on `stored`. No Buffer any more, since its `slice` does not copy.
  * @throws DamageError
  */
 export function unseal(key: Uint8Array, stored: Uint8Array): Uint8Array {
+  return new Uint8Array(stored.buffer, stored.byteOffset, checkedLength(key, stored));
+}
+
+/** Length of the value in `stored`, which may be the buffer that lmdb reuses: of that only `length` is true. @throws DamageError */
+export function checkedLength(key: Uint8Array, stored: Uint8Array): number {
   const length = stored.length - CHECK_BYTES;
   if (length < 0) throw damagedIndex(key);
-  const value = new Uint8Array(stored.buffer, stored.byteOffset, length);
-  const check = new DataView(stored.buffer, stored.byteOffset + length, CHECK_BYTES).getUint32(0, true);
-  if (crc32(value, crc32(key)) !== check) throw damagedIndex(key);
-  return value;
+  const check = (stored[length]! | (stored[length + 1]! << 8) | (stored[length + 2]! << 16) | (stored[length + 3]! << 24)) >>> 0;
+  if (crc32Of(key, stored, length) !== check) throw damagedIndex(key);
+  return length;
 }
 
 const LOCATION_BYTES = 33;

@@ -64,7 +64,10 @@ export class Batcher<S extends LocalSource> {
   private shift(): S {
     const source = this.pending[this.first++]!;
     this.bytes -= source.stat.size;
-    if (this.first >= 1024 && 2 * this.first >= this.pending.length) (this.pending.splice(0, this.first), (this.first = 0));
+    if (this.first >= 1024 && 2 * this.first >= this.pending.length) {
+      this.pending.splice(0, this.first);
+      this.first = 0;
+    }
     return source;
   }
 }

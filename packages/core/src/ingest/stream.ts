@@ -8,7 +8,7 @@ import type { Span, StoreStreamResult } from './messages.js';
 import { Ring } from './ring.js';
 import type { IngestOperation, UnitRunner } from './unit-runner.js';
 
-type Input = AsyncIterator<Uint8Array> | Iterator<Uint8Array>;
+type Input = AsyncIterator<Uint8Array, undefined> | Iterator<Uint8Array, undefined>;
 
 /** Stores a stream by as many units as it takes, one after another; a worker is busy only while there is data. */
 export async function storeStream(
@@ -19,15 +19,25 @@ export async function storeStream(
 ): Promise<ContentRef> {
   const input: Input = Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]();
   const run = new StreamRun(operation, runner, sink);
-  const stop = operation.onFail(() => run.fail());
-  try {
+  let stop!: () => void;
+  const calledOff = new Promise<never>((_resolve, reject) => {
+    stop = operation.onFail((error) => {
+      run.fail();
+      reject(error);
+    });
+  });
+  calledOff.catch(() => undefined);
+  const work = async (): Promise<ContentRef> => {
     const { regions, prefix, ended } = await recognise(input);
-    const fed = run.feed(prefix, ended ? undefined : input);
-    // When storing fails the input may still be waiting for its next bytes, perhaps for ever.
-    return await Promise.race([run.store(regions), rejection(fed)]);
+    run.feed(prefix, ended ? undefined : input).catch((error: unknown) => operation.fail(error));
+    return run.store(regions);
+  };
+  try {
+    // The input may be waiting for its next bytes, perhaps for ever, when it is called off.
+    return await Promise.race([work(), calledOff]);
   } catch (error) {
     operation.fail(error);
-    void Promise.resolve(input.return?.()).catch(() => undefined);
+    Promise.resolve(input.return?.()).catch(() => undefined);
     throw error;
   } finally {
     run.fail();
@@ -42,18 +52,19 @@ async function recognise(input: Input): Promise<{ regions: readonly Region[]; pr
   let bytes = 0;
   let need = 0;
   for (;;) {
-    const { value, done } = await input.next();
-    if (done !== true) {
-      prefix.push(value);
-      bytes += value.byteLength;
+    const next = await input.next();
+    const ended = next.done === true;
+    if (!ended) {
+      prefix.push(next.value);
+      bytes += next.value.byteLength;
     }
-    if (bytes >= need || done === true) {
-      const found = detectLayout(prefix.length === 1 ? prefix[0]! : Buffer.concat(prefix), done === true);
-      if ('layout' in found) return { regions: found.layout.regions, prefix, ended: done === true };
+    if (bytes >= need || ended) {
+      const found = detectLayout(prefix.length === 1 ? prefix[0]! : Buffer.concat(prefix), ended);
+      if ('layout' in found) return { regions: found.layout.regions, prefix, ended };
       need = found.need;
     }
     // Whoever makes the chunks may use their memory again for the next.
-    prefix[prefix.length - 1] = value!.slice();
+    prefix.push(prefix.pop()!.slice());
   }
 }
 
@@ -193,9 +204,4 @@ function sum(rows: Uint8Array): number {
   let bytes = 0;
   for (const { length } of chunkRows(rows)) bytes += length;
   return bytes;
-}
-
-/** Rejects when `promise` does, and else never settles. */
-function rejection(promise: Promise<unknown>): Promise<never> {
-  return new Promise((_resolve, reject) => promise.catch(reject));
 }

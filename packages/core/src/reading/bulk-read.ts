@@ -1,4 +1,5 @@
 import { ObjectKind } from '../hash/object-kind.js';
+import type { IndexReader } from '../index/reader.js';
 import type { NodeSource } from '../objects/node-store.js';
 import type { Work } from '../types.js';
 import { ChunkRowBuilder } from '../workers/chunk-rows.js';
@@ -6,7 +7,9 @@ import { Lanes } from '../workers/lanes.js';
 import type { Operation } from '../workers/operation.js';
 import type { TaskRunner } from '../workers/pool.js';
 import { PLACE_FIELDS, type ReadResult, type ReadTask } from './messages.js';
+import type { PackHandles } from './pack-handles.js';
 import { grouped, piecesOf, type Piece, type ReadRequest } from './plan.js';
+import { readRaw } from './raw-read.js';
 import { ScratchPool } from './scratch.js';
 
 /** Task into shared memory: long enough to hide the way to the worker and back. */
@@ -24,10 +27,14 @@ interface BulkOptions extends Pick<Work, 'onProgress'> {
 /** Reads much, with all workers. */
 export class BulkReader {
   private readonly workers: TaskRunner;
+  private readonly index: IndexReader;
+  private readonly packs: PackHandles;
   private readonly scratch = new ScratchPool(MAX_SCRATCH_BYTES);
 
-  constructor(workers: TaskRunner) {
-    this.workers = workers;
+  constructor(parts: { workers: TaskRunner; index: IndexReader; packs: PackHandles }) {
+    this.workers = parts.workers;
+    this.index = parts.index;
+    this.packs = parts.packs;
   }
 
   async read(operation: Operation, requests: readonly ReadRequest[], total: number, options: BulkOptions): Promise<void> {
@@ -57,7 +64,7 @@ export class BulkReader {
         await begin(group, (pieces) => this.direct(operation, pieces, options));
       }
       for (const group of grouped(piecesOf(options.nodes, plain), taskBytes(share, MAX_SCRATCH_BYTES), MAX_TASK_PIECES)) {
-        await begin(group, (pieces) => this.byScratch(operation, pieces, options));
+        await begin(group, (pieces) => this.indirect(operation, pieces, options));
       }
     } catch (error) {
       operation.fail(error);
@@ -76,6 +83,12 @@ export class BulkReader {
       places.set([targets.length - 1, at, from, to], i * PLACE_FIELDS);
     }
     await this.run(operation, pieces, places, targets, options);
+  }
+
+  /** The workers cannot reach the memory: what they have to look at goes by way of memory that they can. */
+  private async indirect(operation: Operation, pieces: Piece[], options: BulkOptions): Promise<void> {
+    const left = options.verify ? pieces : await readRaw(this.index, this.packs, pieces);
+    if (left.length > 0) await this.byScratch(operation, left, options);
   }
 
   private async byScratch(operation: Operation, pieces: Piece[], options: BulkOptions): Promise<void> {

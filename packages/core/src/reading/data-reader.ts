@@ -42,7 +42,7 @@ export class DataReader {
     this.workers = parts.workers;
     this.packs = new PackHandles(parts.layout);
     this.small = new SmallReader({ index: parts.index, packs: this.packs, hasher: parts.hasher, decoder: new Decoder() });
-    this.bulk = new BulkReader(parts.workers);
+    this.bulk = new BulkReader({ workers: parts.workers, index: parts.index, packs: this.packs });
     this.restorer = new Restorer(parts.workers);
   }
 

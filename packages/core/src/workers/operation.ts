@@ -20,7 +20,7 @@ export class Operation {
   readonly flag = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   private readonly signal: AbortSignal | undefined;
   private readonly onAbort = (): void => this.fail(this.signal?.reason);
-  private readonly listeners = new Set<() => void>();
+  private readonly listeners = new Set<(error: unknown) => void>();
   private outcome: { error: unknown } | undefined;
 
   /** @throws `signal.reason` where it is aborted already. */
@@ -35,11 +35,11 @@ export class Operation {
     if (this.outcome !== undefined) return;
     this.outcome = { error };
     Atomics.store(new Int32Array(this.flag), 0, 1);
-    for (const listener of this.listeners) listener();
+    for (const listener of this.listeners) listener(error);
   }
 
-  /** Calls `listener` when the operation is called off; returns how to stop that. */
-  onFail(listener: () => void): () => void {
+  /** Calls `listener` with the reason when the operation is called off; returns how to stop that. */
+  onFail(listener: (error: unknown) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
