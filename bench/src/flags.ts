@@ -50,7 +50,7 @@ export const USAGE = `Usage: pnpm bench [-- flags]
   --memory GIB      size of the file in the memory row (default 8)
   --seed N          seed of the generated data (default 1)
   --cache DIR       generated and downloaded data (default .cache/bench)
-  --work DIR        stores and repositories while the bench runs in a new folder there (default: that of --cache)
+  --work DIR        where stores and repositories are made, in a new folder (default: that of --cache)
   --out DIR         where the report goes (default bench/results; with --quick .cache/bench/results-quick)
   --list            names the rows
   --help            this text

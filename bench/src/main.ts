@@ -1,6 +1,7 @@
 // Entry of `pnpm bench`: measures the chosen rows one after the other, prints each, and writes the report.
 import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Context } from './context.js';
@@ -9,6 +10,7 @@ import { USAGE, parseFlags } from './flags.js';
 import type { Flags } from './flags.js';
 import { machineFacts } from './machine.js';
 import { setUpPeers } from './peers/peers.js';
+import { earlierRows } from './report/report.js';
 import { terminalText } from './report/terminal.js';
 import { writeReport } from './report/write.js';
 import { ROWS } from './rows/all.js';
@@ -47,31 +49,39 @@ async function measureAll(
   const library = new Library(join(dirs.cacheDir, 'data'), flags.seed, log);
   await library.prepare();
   const context: Context = { flags, library, peers, workDir: dirs.workDir, log };
-  const rows: RowResult[] = [];
+  const machine = await machineFacts(dirs.workDir, peers.versions);
+  // A run of some rows renews those, and keeps the others of the report.
+  const kept = flags.rows.length === 0 ? [] : await earlierRows(dirs.outDir, { machine, quick: flags.quick });
+  let rows = kept.filter(({ id }) => ROWS.some((row) => row.id === id));
   const failures: { id: string; reason: string }[] = [];
-  for (const { id, title, measure } of chosen) {
-    log(`${title} …`);
+  for (const row of chosen) {
+    log(`${row.title} …`);
     try {
-      const row = { id, title, ...(await measure(context)) };
-      rows.push(row);
-      process.stdout.write(`\n${terminalText(row)}\n`);
+      const result = await measureRow(row, context);
+      rows = ROWS.flatMap(({ id }) => (id === row.id ? [result] : rows.filter((other) => other.id === id)));
+      process.stdout.write(`\n${terminalText(result)}\n`);
     } catch (error) {
       // The other rows still count; a report with a hole says so, and the exit code does.
       const reason = error instanceof Error ? error.message : String(error);
-      failures.push({ id, reason });
-      log(`${id} could not be measured: ${error instanceof Error ? (error.stack ?? reason) : reason}`);
+      failures.push({ id: row.id, reason });
+      log(`${row.id} could not be measured: ${error instanceof Error ? (error.stack ?? reason) : reason}`);
     }
+    // After every row: a run that is stopped half-way leaves what it has.
+    await writeReport(dirs.outDir, { machine, quick: flags.quick, rows, failures });
   }
-  await writeReport(dirs.outDir, {
-    machine: await machineFacts(dirs.workDir, peers.versions),
-    date: new Date().toISOString().slice(0, 10),
-    rounds: flags.rounds,
-    quick: flags.quick,
-    rows,
-    failures,
-  });
   log(`Report: ${dirs.outDir}`);
   return failures.length === 0 ? 0 : 1;
+}
+
+async function measureRow(row: Row, context: Context): Promise<RowResult> {
+  const run = {
+    id: row.id,
+    title: row.title,
+    date: new Date().toISOString().slice(0, 10),
+    rounds: context.flags.rounds,
+    loadBefore: loadavg()[0] ?? 0,
+  };
+  return { ...run, ...(await row.measure(context)) };
 }
 
 /** A new folder in `parent`, so that no other's files are ever removed with it; gone also when the bench is stopped half-way. */

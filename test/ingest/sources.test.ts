@@ -6,9 +6,10 @@ import { Worker } from 'node:worker_threads';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { isCairnError } from '../../packages/core/dist/errors.js';
 import { IngestTally, type LocalSource } from '../../packages/core/dist/ingest/ingest.js';
+import type { Progress } from '../../packages/core/dist/types.js';
 import type { FaultyDiskOptions } from '../support/faulty-disk.mjs';
 import { tempDir } from '../support/temp-dir.js';
-import { leftovers, openEngine, randomBytes, readBack, source, sourcesOf, storeAll, type TestEngine } from './support.js';
+import { leftovers, openEngine, randomBytes, readBack, sharedEngine, source, sourcesOf, storeAll, type TestEngine } from './support.js';
 
 const MIB = 1 << 20;
 const FAULTY = new URL('../support/faulty-disk.mjs', import.meta.url).href;
@@ -38,8 +39,9 @@ async function keepWriting(...paths: string[]): Promise<void> {
 }
 
 describe('a source that cannot be read', () => {
+  const engineOf = sharedEngine();
   it('fails with the code of node:fs and its local path, and the others are stored', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     const dir = tempDir();
     const path = (name: string): LocalSource => ({ path: join(dir, name), stat: { size: 10 } });
     writeFileSync(join(dir, 'good'), 'good');
@@ -51,7 +53,7 @@ describe('a source that cannot be read', () => {
   });
 
   it('is treated alike when it is large', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     const dir = tempDir();
     mkdirSync(join(dir, 'folder'));
     const sources = ['missing', 'folder'].map((name) => ({ path: join(dir, name), stat: { size: 400 * MIB } }));
@@ -61,8 +63,9 @@ describe('a source that cannot be read', () => {
 });
 
 describe('a source that changes', () => {
+  const engineOf = sharedEngine();
   it('while it is read, again and again, is an error and never half a file', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     // Long enough to be read that the writer has its turns meanwhile, also on a busy machine.
     const [whole, parted] = sourcesOf({ whole: randomBytes(15 * MIB, 1), parted: randomBytes(60 * MIB, 2) });
     await keepWriting(whole!.path, parted!.path);
@@ -72,7 +75,7 @@ describe('a source that changes', () => {
   });
 
   it('between being listed and being read is stored as it is when it is read', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     const [grown, shrunk] = sourcesOf({ grown: randomBytes(1000, 1), shrunk: randomBytes(40 * MIB, 2) });
     appendFileSync(grown!.path, 'more');
     truncateSync(shrunk!.path, 5);
@@ -90,11 +93,14 @@ describe('a source that changes', () => {
 });
 
 describe('a call that ends early', () => {
+  const engineOf = sharedEngine();
+  // Always new bytes: what is stored already takes no time.
+  let seed = 1000;
   const sources = (): LocalSource[] =>
-    sourcesOf(Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`f${i}`, randomBytes(9 * MIB, i)])));
+    sourcesOf(Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`f${i}`, randomBytes(9 * MIB, seed++)])));
 
   it('rejects with the reason of the abort and leaves no unfinished file', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     const controller = new AbortController();
     const options = { sink: engine.staging, signal: controller.signal };
     const run = (async () => {
@@ -108,7 +114,7 @@ describe('a call that ends early', () => {
   });
 
   it('is called off when the consumer leaves the loop', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     for await (const stored of engine.ingest.files(sources(), { sink: engine.staging })) {
       expect(stored.content.length).toBe(9 * MIB);
       break;
@@ -116,8 +122,23 @@ describe('a call that ends early', () => {
     expect(leftovers(engine)).toEqual([]);
   });
 
+  it('is called off while it waits for sources that never come', async () => {
+    const engine = engineOf();
+    async function* endless(): AsyncGenerator<LocalSource> {
+      yield* sources().slice(0, 3);
+      await new Promise(() => undefined);
+    }
+    const signal = AbortSignal.timeout(50);
+    await expect(
+      (async () => {
+        for await (const _stored of engine.ingest.files(endless(), { sink: engine.staging, signal }));
+      })(),
+    ).rejects.toMatchObject({ name: 'TimeoutError' });
+    expect(leftovers(engine)).toEqual([]);
+  });
+
   it('fails with what the list of sources throws', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     async function* broken(): AsyncGenerator<LocalSource> {
       yield* sources().slice(0, 2);
       await new Promise(setImmediate);
@@ -129,6 +150,31 @@ describe('a call that ends early', () => {
       })(),
     ).rejects.toThrow('cannot list');
     expect(leftovers(engine)).toEqual([]);
+  });
+});
+
+describe('progress', () => {
+  const engineOf = sharedEngine();
+  it('grows while large files are stored and ends with the whole', async () => {
+    const engine = engineOf();
+    const bytes = randomBytes(70 * MIB, 8);
+    const reports: Progress[] = [];
+    const options = { sink: engine.staging, onProgress: (progress: Progress) => reports.push(progress) };
+    for await (const _stored of engine.ingest.files(sourcesOf({ bytes }), options));
+    expect(reports.at(-1)).toEqual({ phase: 'storing', bytes: bytes.byteLength, files: 1, newBytes: bytes.byteLength });
+    expect(reports.map((progress) => progress.bytes)).toEqual(reports.map((progress) => progress.bytes).sort((a, b) => a - b));
+    // A callback that throws fails the call.
+    const failing = {
+      sink: engine.staging,
+      onProgress: () => {
+        throw new Error('no more');
+      },
+    };
+    await expect(
+      (async () => {
+        for await (const _stored of engine.ingest.files(sourcesOf({ bytes }), failing));
+      })(),
+    ).rejects.toThrow('no more');
   });
 });
 

@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { afterAll, beforeAll, onTestFinished } from 'vitest';
 // Worker threads run the built package, so all of the engine comes from there.
 import { WasmGearScanner } from '../../packages/core/dist/chunking/gear.js';
 import { chunkBytes } from '../../packages/core/dist/chunking/layout-cuts.js';
@@ -30,8 +31,29 @@ import { tempDir } from '../support/temp-dir.js';
 export type TestEngine = Awaited<ReturnType<typeof openEngine>>;
 
 /** The layers below volumes, wired as an open store wires them, over a new store. Closed when the test is done. */
-export async function openEngine(options: { workers?: number; disk?: DiskSpec; dir?: string } = {}) {
-  const { workers = 2, disk = { durable: false }, dir = join(tempDir(), 'store') } = options;
+export async function openEngine(options: { workers?: number; disk?: DiskSpec } = {}) {
+  const engine = await makeEngine(join(tempDir(), 'store'), options);
+  onTestFinished(engine.close);
+  return engine;
+}
+
+/** One engine for all tests of a suite: threads take a while to start. Call it in `describe`. */
+export function sharedEngine(): () => TestEngine {
+  let engine: TestEngine;
+  let dir: string;
+  beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'cairn-test-'));
+    engine = await makeEngine(join(dir, 'store'), {});
+  });
+  afterAll(async () => {
+    await engine.close();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  return () => engine;
+}
+
+async function makeEngine(dir: string, options: { workers?: number; disk?: DiskSpec }) {
+  const { workers = 2, disk = { durable: false } } = options;
   const layout = new StoreLayout(dir);
   createStoreFolders(await openDisk({ durable: false }), layout);
   mkdirSync(layout.indexDir, { recursive: true });
@@ -60,7 +82,6 @@ export async function openEngine(options: { workers?: number; disk?: DiskSpec; d
     data.close();
     await index.close();
   };
-  onTestFinished(close);
   return { layout, hasher, index, nodes, pool, ingest, data, staging: new Staging(nodes, hasher), close };
 }
 

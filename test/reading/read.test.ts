@@ -5,7 +5,7 @@ import { buildContent, chunksOf, type ContentRef } from '../../packages/core/dis
 import type { DamageError } from '../../packages/core/dist/errors.js';
 import { digestToHex } from '../../packages/core/dist/hash/digest.js';
 import { ObjectKind } from '../../packages/core/dist/hash/object-kind.js';
-import { openEngine, randomBytes, safetensors, sourcesOf, storeAll, type TestEngine } from '../ingest/support.js';
+import { randomBytes, safetensors, sharedEngine, sourcesOf, storeAll, type TestEngine } from '../ingest/support.js';
 
 const MIB = 1 << 20;
 const BYTES: Record<string, Uint8Array> = {
@@ -29,8 +29,9 @@ function memory(length: number, shared: boolean): Uint8Array {
 }
 
 describe('reading', () => {
+  const engineOf = sharedEngine();
   it('gives the bytes of every range, small or large, verified or not, into memory of either kind', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     const contents = await stored(engine);
     const request = fc.record({
       name: fc.constantFrom(...NAMES),
@@ -60,7 +61,7 @@ describe('reading', () => {
   });
 
   it('streams any range, in pieces that the consumer may keep', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     const contents = await stored(engine);
     for (const [name, start, end] of [
       ['generic', 0, BYTES['generic']!.byteLength],
@@ -79,7 +80,7 @@ describe('reading', () => {
   });
 
   it('finds chunks that are only staged, beside those in packs', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     const contents = await stored(engine);
     const fresh = randomBytes(2 * MIB, 9);
     const put = (bytes: Uint8Array) => ({ digest: engine.staging.put(ObjectKind.chunk, bytes), length: bytes.byteLength });
@@ -98,7 +99,7 @@ describe('reading', () => {
   });
 
   it('stops with the reason of the abort', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     const contents = await stored(engine);
     const controller = new AbortController();
     const requests = Array.from({ length: 20 }, () => ({ content: contents['generic']!, position: 0, target: memory(5 * MIB, true) }));
@@ -113,8 +114,9 @@ describe('reading', () => {
 });
 
 describe('damage', () => {
+  const engineOf = sharedEngine();
   it('a flipped bit in a payload is never returned as data: the error names the chunk, however it is read', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     const contents = await stored(engine);
     for (const name of ['generic', 'compressible', 'tensors', 'tiny']) {
       const content = contents[name]!;
@@ -140,7 +142,7 @@ describe('damage', () => {
   });
 
   it('a pack that is gone, or cut short, is damage too', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     const contents = await stored(engine);
     const content = contents['generic']!;
     const [first] = chunksOf(engine.staging, content);

@@ -4,14 +4,15 @@ import { describe, expect, it } from 'vitest';
 import { buildContent } from '../../packages/core/dist/content/content.js';
 import { ObjectKind } from '../../packages/core/dist/hash/object-kind.js';
 import { tempDir } from '../support/temp-dir.js';
-import { openEngine, randomBytes, safetensors, sourcesOf, storeAll } from '../ingest/support.js';
+import { randomBytes, safetensors, sharedEngine, sourcesOf, storeAll } from '../ingest/support.js';
 
 const MIB = 1 << 20;
 const MTIME_NS = 1_600_000_000_123_000_000n;
 
 describe('restoring', () => {
+  const engineOf = sharedEngine();
   it('makes files of every size with their bytes, modes and times', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     const bytes: Record<string, Uint8Array> = {
       large: safetensors([9 * MIB, 12 * MIB + 4], 1, 500),
       empty: new Uint8Array(0),
@@ -39,8 +40,8 @@ describe('restoring', () => {
   });
 
   it('never replaces a file nor follows a link, and leaves no half of a file', async () => {
-    const engine = await openEngine();
-    const sources = sourcesOf({ a: randomBytes(5000, 1), large: randomBytes(10 * MIB, 2) });
+    const engine = engineOf();
+    const sources = sourcesOf({ a: randomBytes(5000, 77), large: randomBytes(10 * MIB, 2) });
     const contents = await storeAll(engine, sources);
     const dir = tempDir();
     const item = (name: string, from: number) => ({
@@ -73,7 +74,7 @@ describe('restoring', () => {
   });
 
   it('writes what is only staged as well, into small and large files and open ones', async () => {
-    const engine = await openEngine();
+    const engine = engineOf();
     const sources = sourcesOf({ large: randomBytes(10 * MIB, 2), small: randomBytes(3000, 3) });
     const [large, small] = [...(await storeAll(engine, sources)).values()];
     const staged = randomBytes(7000, 4);

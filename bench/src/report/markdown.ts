@@ -28,14 +28,15 @@ export function markdownPage(report: Report, plots: ReadonlyMap<string, readonly
   ].join('\n');
 }
 
-function machineLines({ machine, date, rounds }: Report): string[] {
+function machineLines({ machine }: Report): string[] {
   const processor = `${machine.processor}, ${machine.cores} cores (${machine.extensions.join(', ')}), ${machine.memoryGib} GiB of memory`;
   const system = `${machine.kernel}, ${machine.fileSystem}, Node ${machine.node}`;
-  return [`${[processor, system, ...machine.tools].join('; ')}. ${rounds} rounds, ${date}.`];
+  return [`${[processor, system, ...machine.tools].join('; ')}.`];
 }
 
 function section(row: RowResult, plots: readonly string[]): string[] {
-  const lines = [`## ${row.title}`, '', `${row.dataset.charAt(0).toUpperCase()}${row.dataset.slice(1)}. ${row.method}`, ''];
+  const run = `${row.rounds} rounds, ${row.date}, load average before ${row.loadBefore.toFixed(1)}.`;
+  const lines = [`## ${row.title}`, '', `${row.dataset.charAt(0).toUpperCase()}${row.dataset.slice(1)}. ${row.method} ${run}`, ''];
   for (const [index, series] of row.series.entries()) {
     const plot = plots[index];
     if (plot !== undefined) lines.push(`![${series.title}](${plot})`, '');

@@ -2,11 +2,12 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { markdownPage } from './markdown.js';
 import { seriesPlot, targetsPlot } from './plots.js';
+import { RESULTS_FILE } from './report.js';
 import type { Report } from './report.js';
 
 const OVERVIEW = 'targets.svg';
 
-/** Writes `results.json`, `README.md` and the plots into `dir`, in place of those of an earlier run. */
+/** Writes the JSON file, `README.md` and the plots into `dir`, in place of those of an earlier run. */
 export async function writeReport(dir: string, report: Report): Promise<void> {
   await mkdir(dir, { recursive: true });
   for (const name of await readdir(dir)) if (name.endsWith('.svg')) await rm(join(dir, name));
@@ -22,6 +23,6 @@ export async function writeReport(dir: string, report: Report): Promise<void> {
   }
   const overview = await targetsPlot(report.rows.flatMap((row) => row.findings));
   if (overview !== undefined) await writeFile(join(dir, OVERVIEW), overview);
-  await writeFile(join(dir, 'results.json'), `${JSON.stringify(report, null, 2)}\n`);
+  await writeFile(join(dir, RESULTS_FILE), `${JSON.stringify(report, null, 2)}\n`);
   await writeFile(join(dir, 'README.md'), markdownPage(report, plots, overview === undefined ? undefined : OVERVIEW));
 }

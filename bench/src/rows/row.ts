@@ -31,9 +31,21 @@ export interface Finding {
   readonly target?: TargetId;
 }
 
-export interface RowResult {
+export interface RowResult extends RowFindings, RowRun {}
+
+/** When and how a row was measured. */
+export interface RowRun {
   readonly id: string;
   readonly title: string;
+  /** As `2026-01-31`. */
+  readonly date: string;
+  readonly rounds: number;
+  /** Processes that wanted a core in the minute before: more than a few tenths, and somebody else was at work. */
+  readonly loadBefore: number;
+}
+
+/** What a row has to tell. */
+export interface RowFindings {
   /** What was stored or read, without paths. */
   readonly dataset: string;
   /** What is timed, from where to where, in which state of the machine. */
@@ -48,5 +60,5 @@ export interface RowResult {
 export interface Row {
   readonly id: string;
   readonly title: string;
-  measure(context: Context): Promise<Omit<RowResult, 'id' | 'title'>>;
+  measure(context: Context): Promise<RowFindings>;
 }

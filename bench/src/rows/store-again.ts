@@ -9,7 +9,7 @@ import type { TargetId } from '../targets.js';
 import { openFreshStore, storeAgain } from './cairn.js';
 import type { InProcess } from './cairn.js';
 import { rate, ratio } from './findings.js';
-import type { Row, RowResult } from './row.js';
+import type { Row, RowFindings } from './row.js';
 import { fill, storeAgainBy } from './tools.js';
 
 const ONE_WORKER = 'cairn, in process, 1 worker';
@@ -29,7 +29,7 @@ export const storeGenericAgainRow: Row = {
   measure: async (context) => measure(context, await context.library.generic(context.flags.sizes.genericBytes), 'store-again/generic'),
 };
 
-function measure(context: Context, data: Dataset, target: TargetId): Promise<Omit<RowResult, 'id' | 'title'>> {
+function measure(context: Context, data: Dataset, target: TargetId): Promise<RowFindings> {
   const { flags, peers, log } = context;
   return withWorkFolder(context, 'store-again', async (dir) => {
     await using one = new Subject();

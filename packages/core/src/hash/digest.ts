@@ -16,7 +16,10 @@ export function asDigest(bytes: Uint8Array): Digest {
 
 /** Copies the digest that starts at `offset`: for tables whose memory is reused or large. */
 export function copyDigest(bytes: Uint8Array, offset = 0): Digest {
-  return asDigest(bytes.slice(offset, offset + DIGEST_BYTES));
+  // Not slice(): on a Buffer that is a view.
+  const copy = new Uint8Array(DIGEST_BYTES);
+  copy.set(bytes.subarray(offset, offset + DIGEST_BYTES));
+  return copy as Digest;
 }
 
 export function digestToHex(digest: Digest): DigestHex {

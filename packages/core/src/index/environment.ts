@@ -50,11 +50,13 @@ export class IndexEnvironment {
   /** Opens the index, and makes an empty one where there is none. @throws CairnError `CAIRN_INDEX_REPLACED`, DamageError */
   static open(indexDir: string, options: EnvironmentOptions): IndexEnvironment {
     const dataPath = path.join(indexDir, 'data.mdb');
+    const gate = options.gate ?? new TransactionGate();
     if (options.readOnly !== true) fs.mkdirSync(indexDir, { recursive: true, mode: FOLDER_MODE });
     for (;;) {
       const before = identityOf(dataPath);
       assertOpenable(indexDir, options.readOnly ?? false);
-      const db = translated('open', () => openDatabase(indexDir, options));
+      // Opening takes the write lock for a moment too.
+      const db = translated('open', () => gate.pass(() => openDatabase(indexDir, options)));
       const identity = identityOf(dataPath);
       if (identity === undefined || (before !== undefined && !same(before, identity))) {
         void db.close();
@@ -64,7 +66,7 @@ export class IndexEnvironment {
         void db.close();
         throw indexReplaced();
       }
-      return new IndexEnvironment(db, dataPath, identity, options.gate ?? new TransactionGate());
+      return new IndexEnvironment(db, dataPath, identity, gate);
     }
   }
 

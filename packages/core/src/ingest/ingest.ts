@@ -8,11 +8,12 @@ import { CHUNK_ROW_BYTES, chunkLength, chunkRows } from '../workers/chunk-rows.j
 import { Handoff } from '../workers/handoff.js';
 import { Lanes } from '../workers/lanes.js';
 import type { TaskRunner } from '../workers/pool.js';
+import { untilFailed } from '../workers/until-failed.js';
 import { Batcher, type Batch } from './batcher.js';
 import type { ClaimTable } from './claims.js';
 import { storeLargeFile } from './large-file.js';
 import type { StoreFilesResult } from './messages.js';
-import type { LocalSource, SourceStat } from './source.js';
+import { isSourceFault, READ_ATTEMPTS, type LocalSource, type SourceStat } from './source.js';
 import { storeStream } from './stream.js';
 import type { IngestTally } from './tally.js';
 import { IngestOperation, type PackPublisher, UnitRunner } from './unit-runner.js';
@@ -73,12 +74,12 @@ export class Ingest {
     const operation = new IngestOperation(await this.runner.lease(), options);
     const run = new FilesRun<S>(this.runner, operation, options.sink, options.faults === 'yield');
     const done = run.all(sources);
+    operation.onFail(() => run.results.close(true));
     try {
       for await (const batch of run.results) yield* batch;
       operation.check();
     } finally {
       operation.fail(new Error('left early'));
-      run.results.close(true);
       await done;
       operation[Symbol.dispose]();
     }
@@ -119,8 +120,7 @@ class FilesRun<S extends LocalSource> {
   async all(sources: AsyncIterable<S> | Iterable<S>): Promise<void> {
     const batcher = new Batcher<S>(this.runner.workers.workers);
     try {
-      for await (const source of sources) {
-        this.operation.check();
+      for await (const source of untilFailed(this.operation, sources)) {
         batcher.add(source);
         for (let batch; (batch = batcher.next(this.lanes.busy < this.runner.workers.workers)) !== undefined;) await this.begin(batch);
       }
@@ -148,11 +148,7 @@ class FilesRun<S extends LocalSource> {
 
   private async small(sources: S[]): Promise<void> {
     const paths = sources.map((source) => source.path);
-    const result = await this.runner.run<StoreFilesResult>(
-      this.operation,
-      { type: 'store-files', paths },
-      paths.map((path) => ({ path })),
-    );
+    const result = await this.storeUnit(paths);
     const batch: (StoredSource<S> | FailedSource<S>)[] = [];
     let row = 0;
     for (const [i, file] of result.files.entries()) {
@@ -167,13 +163,25 @@ class FilesRun<S extends LocalSource> {
     await this.deliver(batch);
   }
 
+  private async storeUnit(paths: string[]): Promise<StoreFilesResult> {
+    const sources = paths.map((path) => ({ path }));
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.runner.run<StoreFilesResult>(this.operation, { type: 'store-files', paths }, sources);
+      } catch (error) {
+        // A chunk was left to a unit that failed, and by then the source was another: all is read again.
+        if (attempt === READ_ATTEMPTS || !isCairnError(error, 'CAIRN_SOURCE_CHANGED')) throw error;
+      }
+    }
+  }
+
   private async large(source: S, segmentBytes: number): Promise<void> {
     let outcome: StoredSource<S> | FailedSource<S>;
     try {
       const { content, stat } = await storeLargeFile(this.operation, this.runner, this.lanes, source.path, segmentBytes, this.sink);
       outcome = this.stored(source, content, stat);
     } catch (error) {
-      if (!(error instanceof Error) || !('path' in error) || error.path !== source.path) throw error;
+      if (!isSourceFault(source.path, error)) throw error;
       outcome = this.fault(source, error);
     }
     await this.deliver([outcome]);

@@ -9,8 +9,7 @@ import { chunkRows } from '../workers/chunk-rows.js';
 import type { Lanes } from '../workers/lanes.js';
 import { type OpenSource, planLarge } from './large-plan.js';
 import type { UnitResult } from './messages.js';
-import { isUnchanged, openSource, settledStat, sourceError, sourceStat, statOf, type SourceStat } from './source.js';
-import { READ_ATTEMPTS } from './store-task.js';
+import { isUnchanged, openSource, READ_ATTEMPTS, settledStat, sourceError, sourceStat, statOf, type SourceStat } from './source.js';
 import type { IngestOperation, UnitRunner } from './unit-runner.js';
 
 const readAsync = promisify(fs.read);
@@ -64,12 +63,7 @@ async function attemptLarge(
       }
       const order = { type: 'store-spans', path: source.path, fd: source.fd, spans } as const;
       const unit = runner.run<UnitResult>(operation, order, [source]).finally(() => lanes.release());
-      units.push(
-        unit.then((result) => {
-          operation.report();
-          return result.rows;
-        }),
-      );
+      units.push(unit.then((result) => result.rows));
       unit.catch(failed);
     }
   } catch (error) {

@@ -1,6 +1,6 @@
 import { CutSelector, TENSOR_BLOCK } from '../chunking/cuts.js';
 import type { Layout } from '../chunking/layout.js';
-import { AbortedError } from '../workers/operation.js';
+import { AbortedError } from '../workers/operation-control.js';
 import type { ScanResult, ScanTask, Span } from './messages.js';
 import type { IngestOperation, UnitRunner } from './unit-runner.js';
 
@@ -73,7 +73,7 @@ async function* genericCuts(
   const scan = (from: number, to: number): Scan => {
     const task: ScanTask = {
       type: 'scan',
-      flag: operation.flag,
+      control: operation.control.memory,
       path: source.path,
       fd: source.fd,
       regionStart: start,

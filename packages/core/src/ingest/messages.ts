@@ -17,8 +17,8 @@ interface UnitTask {
   unit: number;
   /** Lease that unfinished files are named for. */
   lease: string;
-  /** Flag of the operation. */
-  flag: SharedArrayBuffer;
+  /** Memory of the operation's `OperationControl`. */
+  control: SharedArrayBuffer;
 }
 
 /** Many whole files. */
@@ -57,7 +57,7 @@ export interface StoreStreamTask extends UnitTask {
 /** Looks for triggers in (start, end] of a generic region that starts at `regionStart`. */
 export interface ScanTask {
   type: 'scan';
-  flag: SharedArrayBuffer;
+  control: SharedArrayBuffer;
   path: string;
   fd: number;
   regionStart: number;

@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads';
-import { AbortedError } from '../workers/operation.js';
+import { AbortedError, type OperationControl } from '../workers/operation-control.js';
 import type { Pressure } from '../workers/pressure.js';
 import type { ByteSource } from './byte-source.js';
 
@@ -123,13 +123,13 @@ export class RingBytes implements ByteSource {
   private readonly start: number;
   private readonly ring: Ring;
   private readonly port: MessagePort;
-  private readonly flag: Int32Array;
+  private readonly control: OperationControl;
   private readonly pressure: Pressure;
 
-  constructor(ring: Ring, port: MessagePort, flag: Int32Array, pressure: Pressure) {
+  constructor(ring: Ring, port: MessagePort, control: OperationControl, pressure: Pressure) {
     this.ring = ring;
     this.port = port;
-    this.flag = flag;
+    this.control = control;
     this.pressure = pressure;
     this.start = this.position = ring.released;
   }
@@ -158,7 +158,8 @@ export class RingBytes implements ByteSource {
       if (ended || written >= wanted) return written;
       this.ring.announceWait('reader');
       if (this.ring.written !== written || this.ring.ended) continue;
-      if (Atomics.load(this.flag, 0) !== 0 || this.ring.broken) throw new AbortedError();
+      this.control.check();
+      if (this.ring.broken) throw new AbortedError();
       const woken = await nextMessage(this.port, PATIENCE_MS);
       if (!woken && (this.pressure.waiting > 0 || this.ring.yieldWanted)) throw new PauseError();
     }

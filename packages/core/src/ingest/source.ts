@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { FileNotFoundError, PathError, wrapIoError } from '../errors.js';
+import { FileNotFoundError, isCairnError, PathError, wrapIoError, type CairnError } from '../errors.js';
 
 /** A file on the local disk that is to be stored. The size is used to plan the work; what counts is what is read. */
 export interface LocalSource {
@@ -17,6 +17,9 @@ export interface SourceStat {
 
 /** What must not differ before and after a read. The change time also shows writes whose modification time was set back. */
 type Identity = Pick<fs.BigIntStats, 'size' | 'mtimeNs' | 'ctimeNs' | 'ino'>;
+
+/** Times that a source which changes under the reader is read before that is an error. */
+export const READ_ATTEMPTS = 3;
 
 /**
  * Change times come from a clock that ticks every 1 to 10 ms, so a write that follows another within one tick leaves them
@@ -73,7 +76,13 @@ export function sourceError(path: string, error: unknown): unknown {
   if (code === 'ENOTDIR' && !(error instanceof PathError))
     return new PathError('ENOTDIR', path, 'a part of the local path is no folder', 'check the local path');
   if (code === 'ENXIO') return notRegular(path);
-  return wrapIoError(error, `cannot read '${path}'`);
+  const wrapped = wrapIoError(error, `cannot read '${path}'`);
+  return isCairnError(wrapped) ? Object.assign(wrapped, { path }) : wrapped;
+}
+
+/** Whether an error concerns this source alone, as opposed to the store, the machine or the operation. */
+export function isSourceFault(path: string, error: unknown): error is CairnError {
+  return isCairnError(error) && error.code !== 'EMFILE' && (error as { path?: unknown }).path === path;
 }
 
 function checkRegular(path: string, stat: fs.BigIntStats): void {

@@ -14,11 +14,9 @@ import {
   type StoreSpansTask,
   type UnitResult,
 } from './messages.js';
-import { isUnchanged, openSource, settledStat, sourceStat, statOf } from './source.js';
+import { isSourceFault, isUnchanged, openSource, READ_ATTEMPTS, settledStat, sourceStat, statOf } from './source.js';
 import { UnitWriter } from './unit-writer.js';
 
-/** Times that a source which changes under the reader is read before that is an error. */
-export const READ_ATTEMPTS = 3;
 /** From this size on a file is worth a fresh look at whether its chunks compress. */
 const FRESH_RUN_BYTES = 1 << 20;
 
@@ -31,7 +29,7 @@ export async function storeFiles(environment: WorkerEnvironment, task: StoreFile
       try {
         files.push(await storeFile(environment, writer, path));
       } catch (error) {
-        if (!isSourceFault(error)) throw error;
+        if (!isSourceFault(path, error)) throw error;
         files.push({ error: serializeError(error) });
       }
     }
@@ -87,11 +85,6 @@ async function storeFile(environment: WorkerEnvironment, writer: UnitWriter, pat
   } finally {
     fs.closeSync(fd);
   }
-}
-
-/** Faults of one source, as opposed to those of the store, the disk or the operation. */
-function isSourceFault(error: unknown): boolean {
-  return ['CAIRN_SOURCE_CHANGED', 'ENOENT', 'ENOTDIR', 'EISDIR', 'EINVAL', 'EACCES'].some((code) => isCairnError(error, code as 'ENOENT'));
 }
 
 /** Runs the body of a unit and seals its pack, or removes what it wrote. */

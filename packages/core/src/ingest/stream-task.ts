@@ -1,4 +1,5 @@
 import type { WorkerEnvironment } from '../workers/environment.js';
+import { OperationControl } from '../workers/operation-control.js';
 import { Cutter } from './cutting.js';
 import type { StoreStreamResult, StoreStreamTask } from './messages.js';
 import { PauseError, Ring, RingBytes } from './ring.js';
@@ -11,7 +12,7 @@ import { UnitWriter } from './unit-writer.js';
  */
 export async function storeStream(environment: WorkerEnvironment, task: StoreStreamTask): Promise<StoreStreamResult> {
   const ring = new Ring(task.ring);
-  const source = new RingBytes(ring, task.port, new Int32Array(task.flag), environment.pressure);
+  const source = new RingBytes(ring, task.port, new OperationControl(task.control), environment.pressure);
   let ended = false;
   try {
     const unit = await inUnit(environment, await UnitWriter.begin(environment, task, 'store'), async (writer) => {

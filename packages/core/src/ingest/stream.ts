@@ -4,11 +4,12 @@ import { chunkEntry, TreeBuilder } from '../content/build.js';
 import type { ContentRef } from '../content/content.js';
 import type { NodeSink } from '../objects/node-store.js';
 import { chunkRows } from '../workers/chunk-rows.js';
+import { untilFailed } from '../workers/until-failed.js';
 import type { Span, StoreStreamResult } from './messages.js';
 import { Ring } from './ring.js';
 import type { IngestOperation, UnitRunner } from './unit-runner.js';
 
-type Input = AsyncIterator<Uint8Array, undefined> | Iterator<Uint8Array, undefined>;
+type Input = AsyncGenerator<Uint8Array, undefined>;
 
 /** Stores a stream by as many units as it takes, one after another; a worker is busy only while there is data. */
 export async function storeStream(
@@ -17,27 +18,15 @@ export async function storeStream(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   sink: NodeSink,
 ): Promise<ContentRef> {
-  const input: Input = Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]();
+  const input = untilFailed(operation, chunks);
   const run = new StreamRun(operation, runner, sink);
-  let stop!: () => void;
-  const calledOff = new Promise<never>((_resolve, reject) => {
-    stop = operation.onFail((error) => {
-      run.fail();
-      reject(error);
-    });
-  });
-  calledOff.catch(() => undefined);
-  const work = async (): Promise<ContentRef> => {
+  const stop = operation.onFail(() => run.fail());
+  try {
     const { regions, prefix, ended } = await recognise(input);
     run.feed(prefix, ended ? undefined : input).catch((error: unknown) => operation.fail(error));
-    return run.store(regions);
-  };
-  try {
-    // The input may be waiting for its next bytes, perhaps for ever, when it is called off.
-    return await Promise.race([work(), calledOff]);
+    return await run.store(regions);
   } catch (error) {
     operation.fail(error);
-    Promise.resolve(input.return?.()).catch(() => undefined);
     throw error;
   } finally {
     run.fail();
@@ -103,7 +92,6 @@ class StreamRun {
       for (const { digest, length } of chunkRows(rows)) this.tree.push(chunkEntry(digest, length));
       this.operation.tally.logicalBytes += sum(rows);
       if (ended) break;
-      this.operation.report();
     }
     this.operation.tally.files++;
     this.operation.report();

@@ -1,8 +1,9 @@
 import type { Transferable } from 'node:worker_threads';
-import { AbortedError, Operation } from '../workers/operation.js';
-import type { TaskRunner } from '../workers/pool.js';
 import type { SealedPack } from '../pack/footer.js';
 import type { Work } from '../types.js';
+import { Operation } from '../workers/operation.js';
+import { AbortedError } from '../workers/operation-control.js';
+import type { TaskRunner } from '../workers/pool.js';
 import type { ClaimTable } from './claims.js';
 import { BORROWED_FIELDS, type IngestTask, type StoreBorrowedTask, type UnitResult } from './messages.js';
 import { IngestTally } from './tally.js';
@@ -19,22 +20,22 @@ export interface PackPublisher {
 export class IngestOperation extends Operation {
   readonly tally: IngestTally;
   readonly lease: string;
-  private readonly onProgress: Work['onProgress'];
 
   constructor(lease: string, work: Work & { tally?: IngestTally | undefined }) {
-    super(work.signal);
+    const tally = work.tally ?? new IngestTally();
+    const before = tally.progress();
+    super(work, ({ bytes, newBytes }) => ({
+      ...tally.progress(),
+      bytes: before.bytes + bytes,
+      newBytes: before.newBytes + newBytes,
+    }));
+    this.tally = tally;
     this.lease = lease;
-    this.tally = work.tally ?? new IngestTally();
-    this.onProgress = work.onProgress;
-  }
-
-  report(): void {
-    this.onProgress?.(this.tally.progress());
   }
 }
 
 /** A task without what every unit's task has. */
-type UnitOrder = DistributiveOmit<Extract<IngestTask, { unit: number }>, 'unit' | 'lease' | 'flag'>;
+type UnitOrder = DistributiveOmit<Extract<IngestTask, { unit: number }>, 'unit' | 'lease' | 'control'>;
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 
 /** Carries work units from their order to the moment when all of their chunks are in the index. */
@@ -78,7 +79,11 @@ export class UnitRunner {
     const unit = this.ledger.begin(more.hurry);
     try {
       operation.check();
-      const result = await this.workers.run<R>('store', { ...order, unit, lease: operation.lease, flag: operation.flag }, more.transfer);
+      const result = await this.workers.run<R>(
+        'store',
+        { ...order, unit, lease: operation.lease, control: operation.control.memory },
+        more.transfer,
+      );
       if (result.pack !== null) await this.publisher.publish([result.pack]);
       this.ledger.end(unit, { published: result.pack?.id ?? null });
       this.account(operation.tally, result);

@@ -6,7 +6,7 @@ import type { PackId } from '../pack/pack-id.js';
 import { PackWriter } from '../pack/pack-writer.js';
 import { chunkDigest, ChunkRowBuilder } from '../workers/chunk-rows.js';
 import type { WorkerEnvironment } from '../workers/environment.js';
-import { checkAborted } from '../workers/operation.js';
+import { OperationControl } from '../workers/operation-control.js';
 import type { ByteSource } from './byte-source.js';
 import { ClaimTable, UNCLAIMED } from './claims.js';
 import { BORROWED_FIELDS, type UnitResult } from './messages.js';
@@ -29,7 +29,7 @@ export class UnitWriter {
   private readonly environment: WorkerEnvironment;
   private readonly unit: number;
   private readonly mode: ClaimMode;
-  private readonly flag: Int32Array;
+  private readonly control: OperationControl;
   private readonly claims: ClaimTable;
   private readonly pack: PackWriter;
   private readonly rows = new ChunkRowBuilder();
@@ -45,16 +45,21 @@ export class UnitWriter {
 
   static async begin(
     environment: WorkerEnvironment,
-    task: { unit: number; lease: string; flag: SharedArrayBuffer },
+    task: { unit: number; lease: string; control: SharedArrayBuffer },
     mode: ClaimMode,
   ): Promise<UnitWriter> {
     return new UnitWriter(environment, task, mode, new PackWriter(await environment.shelfOf(task.lease), environment.packBuffers));
   }
 
-  private constructor(environment: WorkerEnvironment, task: { unit: number; flag: SharedArrayBuffer }, mode: ClaimMode, pack: PackWriter) {
+  private constructor(
+    environment: WorkerEnvironment,
+    task: { unit: number; control: SharedArrayBuffer },
+    mode: ClaimMode,
+    pack: PackWriter,
+  ) {
     this.environment = environment;
     this.unit = task.unit;
-    this.flag = new Int32Array(task.flag);
+    this.control = new OperationControl(task.control);
     this.mode = mode;
     this.pack = pack;
     this.claims = new ClaimTable(environment.config.claims);
@@ -69,7 +74,7 @@ export class UnitWriter {
 
   /** Takes a chunk that lies in memory, at `offset` of the current source. */
   async put(bytes: Uint8Array, offset: number, hint: EncodingHint): Promise<void> {
-    checkAborted(this.flag);
+    this.control.check();
     const digest = this.admit(bytes, offset);
     if (digest === undefined) return;
     const packed = this.environment.encoder.encode(bytes, hint);
@@ -82,7 +87,7 @@ export class UnitWriter {
    * will lie in the pack: a new chunk that stays raw is never copied, and known ones pass through the same few pages.
    */
   async pull(source: ByteSource, offset: number, length: number, hint: EncodingHint): Promise<number> {
-    checkAborted(this.flag);
+    this.control.check();
     const window = await this.pack.reserve(length);
     const count = await source.read(window, offset);
     if (count === 0) return 0;
@@ -113,6 +118,7 @@ export class UnitWriter {
   /** Forgets the chunks taken since. Those that went into the pack stay there and are known from now on. */
   goBack(mark: Mark): void {
     this.rows.truncate(mark.chunks);
+    this.control.advance(mark.logicalBytes - this.logicalBytes);
     this.logicalBytes = mark.logicalBytes;
     this.borrowed.length = mark.borrowed * BORROWED_FIELDS;
     for (const key of this.borrowedKeys.splice(mark.borrowed)) this.seen.delete(key);
@@ -120,7 +126,7 @@ export class UnitWriter {
 
   /** Seals the pack. Nothing can be taken after it. */
   async finish(): Promise<UnitResult> {
-    checkAborted(this.flag);
+    this.control.check();
     return {
       pack: await this.pack.seal(),
       rows: this.rows.finish(),
@@ -143,11 +149,13 @@ export class UnitWriter {
     this.environment.hasher.digestInto(bytes, this.rows.memory, at);
     const digest = asDigest(this.rows.memory.subarray(at, at + DIGEST_BYTES));
     this.logicalBytes += length;
+    this.control.advance(length);
     const key = Buffer.from(digest.buffer, digest.byteOffset, DIGEST_BYTES).toString('latin1');
     if (this.seen.has(key)) return undefined;
     this.seen.add(key);
     if (this.isStored(digest) || !this.claimed(digest, key, offset)) return undefined;
     this.newBytes += length;
+    this.control.advanceNew(length);
     return digest;
   }
 

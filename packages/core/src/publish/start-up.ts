@@ -1,6 +1,7 @@
 import { assertIndexCurrent } from '../index/current.js';
 import { writeIndex } from '../index/transaction.js';
 import { catchUp } from './change-refs.js';
+import { changeVolume } from './change-volume.js';
 import { removeDeadOwners } from './leases.js';
 import type { PublishParts } from './parts.js';
 
@@ -14,5 +15,15 @@ export function startUp(parts: PublishParts): void {
     parts.journal.removeLeftovers();
   });
   removeDeadOwners(parts);
+  removeOrphans(parts);
   parts.env.checkReaders();
+}
+
+/** Deletes ephemeral volumes whose owners are gone. */
+function removeOrphans(parts: PublishParts): void {
+  parts.reader.refresh();
+  for (const { id, ephemeralOwner } of parts.reader.volumes()) {
+    if (ephemeralOwner === undefined || ephemeralOwner === parts.lease || parts.reader.lease(ephemeralOwner) !== undefined) continue;
+    changeVolume(parts, { type: 'volume-deleted', volumeId: id }, { allowMissing: true });
+  }
 }

@@ -1,7 +1,6 @@
 import { ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
 import type { NodeSource } from '../objects/node-store.js';
-import type { Work } from '../types.js';
 import { ChunkRowBuilder } from '../workers/chunk-rows.js';
 import { Lanes } from '../workers/lanes.js';
 import type { Operation } from '../workers/operation.js';
@@ -19,7 +18,7 @@ const MAX_SCRATCH_BYTES = 8 << 20;
 const MIN_TASK_BYTES = 1 << 20;
 const MAX_TASK_PIECES = 4000;
 
-interface BulkOptions extends Pick<Work, 'onProgress'> {
+interface BulkOptions {
   nodes: NodeSource;
   verify: boolean;
 }
@@ -43,15 +42,10 @@ export class BulkReader {
     const share = Math.ceil(total / (2 * this.workers.workers));
     const lanes = new Lanes(this.workers.workers + 1);
     const tasks = new Set<Promise<void>>();
-    let bytes = 0;
     const begin = async (group: Piece[], work: (group: Piece[]) => Promise<void>): Promise<void> => {
       await lanes.acquire();
       operation.check();
       const task = work(group)
-        .then(() => {
-          bytes += group.reduce((sum, piece) => sum + piece.to - piece.from, 0);
-          options.onProgress?.({ phase: 'reading', bytes, totalBytes: total, files: 0, newBytes: 0 });
-        })
         .catch((error: unknown) => operation.fail(error))
         .finally(() => {
           lanes.release();
@@ -60,10 +54,10 @@ export class BulkReader {
       tasks.add(task);
     };
     try {
-      for (const group of grouped(piecesOf(options.nodes, shared), taskBytes(share, MAX_TASK_BYTES), MAX_TASK_PIECES)) {
+      for (const group of grouped(piecesOf(options.nodes, shared), options.verify, taskBytes(share, MAX_TASK_BYTES), MAX_TASK_PIECES)) {
         await begin(group, (pieces) => this.direct(operation, pieces, options));
       }
-      for (const group of grouped(piecesOf(options.nodes, plain), taskBytes(share, MAX_SCRATCH_BYTES), MAX_TASK_PIECES)) {
+      for (const group of grouped(piecesOf(options.nodes, plain), options.verify, taskBytes(share, MAX_SCRATCH_BYTES), MAX_TASK_PIECES)) {
         await begin(group, (pieces) => this.indirect(operation, pieces, options));
       }
     } catch (error) {
@@ -87,7 +81,7 @@ export class BulkReader {
 
   /** The workers cannot reach the memory: what they have to look at goes by way of memory that they can. */
   private async indirect(operation: Operation, pieces: Piece[], options: BulkOptions): Promise<void> {
-    const left = options.verify ? pieces : await readRaw(this.index, this.packs, pieces);
+    const left = options.verify ? pieces : await readRaw(this.index, this.packs, pieces, operation.control);
     if (left.length > 0) await this.byScratch(operation, left, options);
   }
 
@@ -118,11 +112,19 @@ export class BulkReader {
   ): Promise<Set<number>> {
     const rows = new ChunkRowBuilder();
     for (const { digest, length } of pieces) rows.add(digest, length);
-    const task: ReadTask = { type: 'read', flag: operation.flag, verify: options.verify, rows: rows.finish(), places, targets };
+    const task: ReadTask = {
+      type: 'read',
+      control: operation.control.memory,
+      verify: options.verify,
+      rows: rows.finish(),
+      places,
+      targets,
+    };
     const { missing } = await this.workers.run<ReadResult>('read', task);
     for (const number of missing) {
       const { digest, from, to, target, at } = pieces[number]!;
       target.set(options.nodes.get(ObjectKind.chunk, digest).subarray(from, to), at);
+      operation.control.advance(to - from);
     }
     return new Set(missing);
   }

@@ -5,19 +5,18 @@ import { ObjectKind } from '../hash/object-kind.js';
 import type { Location } from '../index/records.js';
 import { damagedObject } from '../objects/object-reader.js';
 import type { WorkerEnvironment } from '../workers/environment.js';
-import { checkAborted } from '../workers/operation.js';
+import { OperationControl } from '../workers/operation-control.js';
 
 /** Brings chunks from packs into memory, for a worker's task: the one way in which file data is read in bulk. */
 export class ChunkFetcher {
   private readonly environment: WorkerEnvironment;
   private readonly verify: boolean;
-  private readonly flag: Int32Array;
-  private refreshed = false;
+  private readonly control: OperationControl;
 
-  constructor(environment: WorkerEnvironment, task: { verify: boolean; flag: SharedArrayBuffer }) {
+  constructor(environment: WorkerEnvironment, task: { verify: boolean; control: SharedArrayBuffer }) {
     this.environment = environment;
     this.verify = task.verify;
-    this.flag = new Int32Array(task.flag);
+    this.control = new OperationControl(task.control);
     environment.index.refresh();
   }
 
@@ -33,19 +32,18 @@ export class ChunkFetcher {
    * @throws DamageError, AbortedError
    */
   fetch(digest: Digest, length: number, location: Location, from: number, to: number, target: Uint8Array): void {
-    checkAborted(this.flag);
+    this.control.check();
     try {
       this.fetchFrom(location, digest, length, from, to, target);
     } catch (error) {
+      if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
       // A collection may have moved the chunk since the index was last looked at.
-      if (!isCairnError(error, 'CAIRN_DAMAGED') || this.refreshed) throw error;
-      this.refreshed = true;
       this.environment.index.refresh();
       const moved = this.locate(digest);
       if (moved === undefined || (moved.pack === location.pack && moved.offset === location.offset)) throw error;
       this.fetchFrom(moved, digest, length, from, to, target);
-      this.refreshed = false;
     }
+    this.control.advance(to - from);
   }
 
   private fetchFrom(location: Location, digest: Digest, length: number, from: number, to: number, target: Uint8Array): void {

@@ -11,7 +11,7 @@ import type { TaskRunner } from '../workers/pool.js';
 import { BulkReader } from './bulk-read.js';
 import type { PackCheck, VerifyPackTask } from './messages.js';
 import { PackHandles } from './pack-handles.js';
-import { piecesOf, wantedBytes, type ReadRequest } from './plan.js';
+import { costOf, piecesOf, wantedBytes, type ReadRequest } from './plan.js';
 import { Restorer, type RestoreItem } from './restore.js';
 import { SmallReader } from './small-read.js';
 import { contentStream } from './content-stream.js';
@@ -29,6 +29,8 @@ export interface DataReadOptions extends Work {
 
 /** Up to here a read is done before a worker has been woken. */
 const SMALL_BYTES = 1 << 20;
+/** Bytes of the chunks touched: a few bytes of many chunks are no small read. */
+const SMALL_COST_BYTES = 2 << 20;
 
 /** Reads file data: the one way from a content to its bytes. One per engine; calls may run side by side. */
 export class DataReader {
@@ -55,12 +57,15 @@ export class DataReader {
   async readInto(requests: readonly ReadRequest[], options: DataReadOptions): Promise<number> {
     const total = requests.reduce((sum, request) => sum + wantedBytes(request), 0);
     if (total === 0) return 0;
-    using operation = new Operation(options.signal);
+    using operation = new Operation(options, ({ bytes }) => ({ phase: 'reading', bytes, totalBytes: total, files: 0, newBytes: 0 }));
     const { nodes, verify = true } = options;
-    if (total <= SMALL_BYTES) {
-      await this.small.read([...piecesOf(nodes, requests)], nodes, verify, () => operation.check());
-      operation.check();
-    } else await this.bulk.read(operation, requests, total, { nodes, verify, onProgress: options.onProgress });
+    const few = total <= SMALL_BYTES ? [...piecesOf(nodes, requests)] : [];
+    if (few.length > 0 && few.reduce((sum, piece) => sum + costOf(piece, verify), 0) <= SMALL_COST_BYTES) {
+      await this.small.read(few, nodes, verify, operation.control);
+      operation.control.advance(total);
+    } else await this.bulk.read(operation, requests, total, { nodes, verify });
+    operation.check();
+    operation.report();
     return total;
   }
 
@@ -85,9 +90,9 @@ export class DataReader {
   }
 
   /** Reads a pack again, every payload of it, and reports what is damaged. @throws CairnError for errors of the system */
-  async checkPack(id: PackId, options: { signal?: AbortSignal | undefined } = {}): Promise<PackCheck> {
-    using operation = new Operation(options.signal);
-    const task: VerifyPackTask = { type: 'verify-pack', flag: operation.flag, id };
+  async checkPack(id: PackId, options: Work = {}): Promise<PackCheck> {
+    using operation = new Operation(options, ({ bytes }) => ({ phase: 'verifying', bytes, files: 0, newBytes: 0 }));
+    const task: VerifyPackTask = { type: 'verify-pack', control: operation.control.memory, id };
     return await operation.part(() => this.workers.run<PackCheck>('read', task));
   }
 

@@ -2,8 +2,8 @@ import type { Damage } from '../errors.js';
 import type { PackId } from '../pack/pack-id.js';
 
 interface ReadingTaskBase {
-  /** Flag of the operation. */
-  flag: SharedArrayBuffer;
+  /** Memory of the operation's `OperationControl`. */
+  control: SharedArrayBuffer;
 }
 
 /** Per chunk of a read: number of the target, offset in it, and which bytes [from, to) of the chunk go there. */

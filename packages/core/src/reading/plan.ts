@@ -37,12 +37,17 @@ export function* piecesOf(nodes: NodeSource, requests: Iterable<ReadRequest>): G
   }
 }
 
-/** Groups pieces so that each group has about `bytes`, and no more than `count` pieces. */
-export function* grouped(pieces: Iterable<Piece>, bytes: number, count: number): Generator<Piece[]> {
+/** Bytes that have to be read, and looked at, for a piece. */
+export function costOf(piece: Piece, verify: boolean): number {
+  return verify ? piece.length : piece.to - piece.from;
+}
+
+/** Groups pieces so that each group costs about `bytes`, and has no more than `count` pieces. */
+export function* grouped(pieces: Iterable<Piece>, verify: boolean, bytes: number, count: number): Generator<Piece[]> {
   let group: Piece[] = [];
   let size = 0;
   for (const piece of pieces) {
-    const length = piece.to - piece.from;
+    const length = costOf(piece, verify);
     if (group.length > 0 && (size + length > bytes || group.length === count)) {
       yield group;
       group = [];

@@ -3,6 +3,7 @@ import { isCairnError } from '../errors.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
 import type { PackId } from '../pack/pack-id.js';
+import type { OperationControl } from '../workers/operation-control.js';
 import type { PackHandles } from './pack-handles.js';
 import type { Piece } from './plan.js';
 
@@ -23,7 +24,12 @@ interface Run {
  *
  * @returns the pieces that have to take the other way.
  */
-export async function readRaw(index: IndexReader, packs: PackHandles, pieces: readonly Piece[]): Promise<Piece[]> {
+export async function readRaw(
+  index: IndexReader,
+  packs: PackHandles,
+  pieces: readonly Piece[],
+  control: OperationControl,
+): Promise<Piece[]> {
   const left: Piece[] = [];
   const runs: Run[] = [];
   for (const piece of pieces) {
@@ -32,9 +38,11 @@ export async function readRaw(index: IndexReader, packs: PackHandles, pieces: re
     else join(runs, { pieces: [piece], pack: location.pack, offset: location.offset + piece.from, length: piece.to - piece.from });
   }
   for (const { pieces: joined, pack, offset, length } of runs) {
+    control.check();
     const { target, at } = joined[0]!;
     try {
       await packs.read(pack, offset, target.subarray(at, at + length));
+      control.advance(length);
     } catch (error) {
       // A pack that is gone may have been collected: the other way asks the index again.
       if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;

@@ -66,7 +66,7 @@ class FileWriter {
   private readonly rows: Uint8Array;
   private readonly fetcher: ChunkFetcher;
 
-  constructor(environment: WorkerEnvironment, task: { rows: Uint8Array; verify: boolean; flag: SharedArrayBuffer }) {
+  constructor(environment: WorkerEnvironment, task: { rows: Uint8Array; verify: boolean; control: SharedArrayBuffer }) {
     this.environment = environment;
     this.rows = task.rows;
     this.fetcher = new ChunkFetcher(environment, task);

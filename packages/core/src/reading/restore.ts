@@ -42,7 +42,7 @@ export class Restorer {
       let group: RestoreItem[] = [];
       let bytes = 0;
       const flush = async (): Promise<void> => {
-        if (group.length > 0) await run.files(group, bytes);
+        if (group.length > 0) await run.files(group);
         [group, bytes] = [[], 0];
       };
       for (const item of all) {
@@ -64,8 +64,9 @@ export class Restorer {
   }
 
   private async inOperation(totalBytes: number, options: DataReadOptions, body: (run: RestoreRun) => Promise<unknown>): Promise<void> {
-    using operation = new Operation(options.signal);
-    const run = new RestoreRun(this.workers, operation, totalBytes, options);
+    let filesDone = 0;
+    using operation = new Operation(options, ({ bytes }) => ({ phase: 'restoring', bytes, totalBytes, files: filesDone, newBytes: 0 }));
+    const run = new RestoreRun(this.workers, operation, options, (files) => (filesDone += files));
     try {
       await body(run);
     } catch (error) {
@@ -73,6 +74,7 @@ export class Restorer {
     }
     await run.settled();
     operation.check();
+    operation.report();
   }
 }
 
@@ -80,20 +82,16 @@ export class Restorer {
 class RestoreRun {
   private readonly workers: TaskRunner;
   private readonly operation: Operation;
-  private readonly totalBytes: number;
-  private readonly options: DataReadOptions;
+  private readonly countFiles: (files: number) => void;
   private readonly nodes: NodeSource;
   private readonly verify: boolean;
   private readonly lanes: Lanes;
   private readonly tasks = new Set<Promise<void>>();
-  private bytesDone = 0;
-  private filesDone = 0;
 
-  constructor(workers: TaskRunner, operation: Operation, totalBytes: number, options: DataReadOptions) {
+  constructor(workers: TaskRunner, operation: Operation, options: DataReadOptions, countFiles: (files: number) => void) {
     this.workers = workers;
     this.operation = operation;
-    this.totalBytes = totalBytes;
-    this.options = options;
+    this.countFiles = countFiles;
     this.nodes = options.nodes;
     this.verify = options.verify ?? true;
     this.lanes = new Lanes(workers.workers + 1);
@@ -105,7 +103,7 @@ class RestoreRun {
   }
 
   /** Starts a task that makes many files. */
-  async files(items: RestoreItem[], bytes: number): Promise<void> {
+  async files(items: RestoreItem[]): Promise<void> {
     await this.start(async () => {
       const rows = new ChunkRowBuilder();
       const files = items.map(({ path, content, executable, mtimeNs }) => {
@@ -113,10 +111,16 @@ class RestoreRun {
         for (const { digest, length } of chunksOf(this.nodes, content)) rows.add(digest, length);
         return { path, executable, mtimeNs, chunks: rows.count - before };
       });
-      const task: RestoreFilesTask = { type: 'restore-files', flag: this.operation.flag, verify: this.verify, files, rows: rows.finish() };
+      const task: RestoreFilesTask = {
+        type: 'restore-files',
+        control: this.operation.control.memory,
+        verify: this.verify,
+        files,
+        rows: rows.finish(),
+      };
       const { missing } = await this.workers.run<ReadResult>('read', task);
       this.addStaged(task, new Set(missing));
-      this.report(bytes, items.length);
+      this.countFiles(items.length);
     });
   }
 
@@ -128,7 +132,7 @@ class RestoreRun {
       .then(() => {
         this.operation.check();
         setTime(fd, item.mtimeNs);
-        this.report(0, 1);
+        this.countFiles(1);
       })
       .catch((error: unknown) => {
         this.operation.fail(error);
@@ -149,7 +153,7 @@ class RestoreRun {
       let position = 0;
       let bytes = 0;
       const flush = async (): Promise<void> => {
-        const part = { rows: rows.finish(), position, bytes };
+        const part = { rows: rows.finish(), position };
         started.push((await this.start(() => this.part(file, part))).done);
         position += bytes;
         [rows, bytes] = [new ChunkRowBuilder(), 0];
@@ -168,12 +172,19 @@ class RestoreRun {
 
   private async part(
     { fd, path }: { fd: number; path: string },
-    { rows, position, bytes }: { rows: Uint8Array; position: number; bytes: number },
+    { rows, position }: { rows: Uint8Array; position: number },
   ): Promise<void> {
-    const task: RestorePartTask = { type: 'restore-part', flag: this.operation.flag, verify: this.verify, fd, path, position, rows };
+    const task: RestorePartTask = {
+      type: 'restore-part',
+      control: this.operation.control.memory,
+      verify: this.verify,
+      fd,
+      path,
+      position,
+      rows,
+    };
     const missing = new Set((await this.workers.run<ReadResult>('read', task)).missing);
     this.writeStaged(fd, path, rows, 0, chunkCount(rows), position, missing);
-    this.report(bytes, 0);
   }
 
   /** What the workers could not know of: chunks that are staged only. */
@@ -197,8 +208,12 @@ class RestoreRun {
 
   private writeStaged(fd: number, path: string, rows: Uint8Array, from: number, to: number, position: number, missing: Set<number>): void {
     for (let row = from; row < to; row++) {
-      if (missing.has(row)) writeFully(fd, path, this.nodes.get(ObjectKind.chunk, chunkDigest(rows, row)), position);
-      position += chunkLength(rows, row);
+      const length = chunkLength(rows, row);
+      if (missing.has(row)) {
+        writeFully(fd, path, this.nodes.get(ObjectKind.chunk, chunkDigest(rows, row)), position);
+        this.operation.control.advance(length);
+      }
+      position += length;
     }
   }
 
@@ -214,18 +229,6 @@ class RestoreRun {
       });
     this.tasks.add(task);
     return { done: task };
-  }
-
-  private report(bytes: number, files: number): void {
-    this.bytesDone += bytes;
-    this.filesDone += files;
-    this.options.onProgress?.({
-      phase: 'restoring',
-      bytes: this.bytesDone,
-      totalBytes: this.totalBytes,
-      files: this.filesDone,
-      newBytes: 0,
-    });
   }
 }
 

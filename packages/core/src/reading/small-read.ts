@@ -11,14 +11,18 @@ import type { NodeSource } from '../objects/node-store.js';
 import type { PackHandles } from './pack-handles.js';
 import type { Piece } from './plan.js';
 import { compare } from './read-task.js';
+import type { OperationControl } from '../workers/operation-control.js';
 
 /** Chunks that lie closer together than this are read with one call: the bytes between cost less than a call. */
 const GAP_BYTES = 16 << 10;
 const RUN_BYTES = 1 << 20;
 
+/** A piece and the bytes of its pack that it needs: the chunk as stored, or of a raw one that nobody checks only what is wanted. */
 interface Located {
   piece: Piece;
   location: Location;
+  start: number;
+  end: number;
 }
 
 /** Reads little on the main thread, where a worker would cost more than it saves. */
@@ -37,16 +41,16 @@ export class SmallReader {
     this.decoder = parts.decoder;
   }
 
-  async read(pieces: Piece[], nodes: NodeSource, verify: boolean, check: () => void): Promise<void> {
+  async read(pieces: Piece[], nodes: NodeSource, verify: boolean, control: OperationControl): Promise<void> {
     const located: Located[] = [];
     for (const piece of pieces) {
       const location = this.index.locate(ObjectKind.chunk, piece.digest);
       if (location === undefined) this.fromNodes(piece, nodes);
-      else located.push({ piece, location });
+      else located.push(place(piece, location, verify));
     }
     located.sort((a, b) => compare(a.location, b.location));
     for (const run of runs(located)) {
-      check();
+      control.check();
       await this.readRun(run, nodes, verify);
     }
   }
@@ -60,14 +64,12 @@ export class SmallReader {
   }
 
   private async readRun(run: Located[], nodes: NodeSource, verify: boolean): Promise<void> {
-    const [start, end] = [run[0]!.location.offset, endOf(run)];
+    const { start, location } = run[0]!;
+    const { end } = run.at(-1)!;
     const memory = this.takeMemory(end - start);
     try {
-      await this.packs.read(run[0]!.location.pack, start, memory.subarray(0, end - start));
-      for (const { piece, location } of run) {
-        const at = location.offset - start;
-        this.deliver(piece, location, memory.subarray(at, at + location.storedLength), verify);
-      }
+      await this.packs.read(location.pack, start, memory.subarray(0, end - start));
+      for (const one of run) this.deliver(one, memory.subarray(one.start - start, one.end - start), verify);
     } catch (error) {
       if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
       for (const { piece } of run) this.fromNodes(piece, nodes);
@@ -76,21 +78,25 @@ export class SmallReader {
     }
   }
 
-  private deliver(piece: Piece, location: Location, stored: Uint8Array, verify: boolean): void {
+  private deliver({ piece, location }: Located, stored: Uint8Array, verify: boolean): void {
     const { digest, length, from, to, target, at } = piece;
-    let bytes = stored;
     if (location.length !== length) throw damagedObject(ObjectKind.chunk, digest, `has ${location.length} bytes, not ${length}`);
-    if (location.encoding !== Encoding.raw) {
-      bytes = new Uint8Array(length);
-      try {
-        this.decoder.decodeInto(location.encoding, stored, bytes);
-      } catch (error) {
-        throw isCairnError(error) ? error : damagedObject(ObjectKind.chunk, digest, 'cannot be decoded', error);
-      }
-    }
-    if (verify && !digestsEqual(this.hasher.digest(bytes), digest))
+    if (location.encoding === Encoding.raw && !verify) return target.set(stored, at);
+    const bytes = location.encoding === Encoding.raw ? stored : this.decode(piece, location, stored);
+    if (verify && !digestsEqual(this.hasher.digest(bytes), digest)) {
       throw damagedObject(ObjectKind.chunk, digest, 'does not match its digest');
+    }
     target.set(bytes.subarray(from, to), at);
+  }
+
+  private decode({ digest, length }: Piece, { encoding }: Location, stored: Uint8Array): Uint8Array {
+    const bytes = new Uint8Array(length);
+    try {
+      this.decoder.decodeInto(encoding, stored, bytes);
+    } catch (error) {
+      throw isCairnError(error) ? error : damagedObject(ObjectKind.chunk, digest, 'cannot be decoded', error);
+    }
+    return bytes;
   }
 
   private takeMemory(bytes: number): Uint8Array {
@@ -100,18 +106,17 @@ export class SmallReader {
   }
 }
 
-/** Chunks in disk order, joined where they are neighbours. */
+function place(piece: Piece, location: Location, verify: boolean): Located {
+  const { offset, storedLength } = location;
+  if (verify || location.encoding !== Encoding.raw) return { piece, location, start: offset, end: offset + storedLength };
+  return { piece, location, start: offset + piece.from, end: offset + piece.to };
+}
+
+/** In disk order, joined where they are neighbours. */
 function* runs(located: Located[]): Generator<Located[]> {
   let run: Located[] = [];
   for (const next of located) {
-    const { location } = next;
-    const first = run[0]?.location;
-    const joins =
-      first !== undefined &&
-      location.pack === first.pack &&
-      location.offset - endOf(run) <= GAP_BYTES &&
-      location.offset + location.storedLength - first.offset <= RUN_BYTES;
-    if (!joins && run.length > 0) {
+    if (run.length > 0 && !joins(run, next)) {
       yield run;
       run = [];
     }
@@ -120,7 +125,9 @@ function* runs(located: Located[]): Generator<Located[]> {
   if (run.length > 0) yield run;
 }
 
-function endOf(run: Located[]): number {
-  const { offset, storedLength } = run.at(-1)!.location;
-  return offset + storedLength;
+function joins(run: Located[], next: Located): boolean {
+  const first = run[0]!;
+  const last = run.at(-1)!;
+  const inOrder = next.location.pack === first.location.pack && next.start >= first.start && next.end >= last.end;
+  return inOrder && next.start - last.end <= GAP_BYTES && next.end - first.start <= RUN_BYTES;
 }

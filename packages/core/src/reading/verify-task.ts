@@ -7,21 +7,22 @@ import type { PackId } from '../pack/pack-id.js';
 import { readFooter } from '../pack/read-footer.js';
 import { StoreLayout } from '../pack/store-layout.js';
 import type { WorkerEnvironment } from '../workers/environment.js';
-import { checkAborted } from '../workers/operation.js';
+import { OperationControl } from '../workers/operation-control.js';
 import type { PackCheck, VerifyPackTask } from './messages.js';
 
 /** Reads a whole pack again: footer, payloads, decoding, digests. What is damaged is reported; errors of the system are thrown. */
 export async function verifyPack(environment: WorkerEnvironment, task: VerifyPackTask): Promise<PackCheck> {
-  const flag = new Int32Array(task.flag);
+  const control = new OperationControl(task.control);
   const check: PackCheck = { objects: 0, bytes: 0, damage: [] };
   reporting(check.damage, () => {
     const { table } = readFooter(new StoreLayout(environment.config.dir).packPath(task.id), task.id, environment.hasher);
     for (const object of rows(table)) {
-      checkAborted(flag);
+      control.check();
       check.objects++;
       reporting(check.damage, () => {
         verifyObject(environment, task.id, object);
         check.bytes += object.length;
+        control.advance(object.length);
       });
     }
   });

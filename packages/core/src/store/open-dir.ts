@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Disk } from '../disk/disk.js';
 import { CairnError, wrapIoError } from '../errors.js';
@@ -37,7 +37,7 @@ export function prepareStoreDir(dir: string, disk: Disk, options: { create: bool
     if (foreign !== undefined) {
       throw new CairnError('CAIRN_NOT_A_STORE', `'${dir}' is no store, and not empty (it holds '${foreign}')`, { hint: 'choose an empty or new folder' });
     }
-    makeFolder(dir);
+    makeFolder(disk, dir);
     if (!options.allowNetworkFileSystem) refuseNetworkFileSystem(dir);
     return { layout, format: createStoreFolders(disk, layout) };
   } catch (error) {
@@ -45,9 +45,9 @@ export function prepareStoreDir(dir: string, disk: Disk, options: { create: bool
   }
 }
 
-function makeFolder(dir: string): void {
+function makeFolder(disk: Disk, dir: string): void {
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    disk.mkdir(dir);
   } catch (error) {
     // A file on the way there, or a link that leads nowhere.
     if (!['ENOTDIR', 'EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;

@@ -100,7 +100,8 @@ export class ByteReader {
   position: number;
 
   constructor(bytes: Uint8Array, position = 0) {
-    this.bytesIn = bytes;
+    // Not a Buffer, whose slice() would be a view on memory that may be used again.
+    this.bytesIn = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.position = position;
   }
@@ -158,7 +159,12 @@ export class ByteReader {
   }
 
   text(): string {
-    return UTF8.decode(this.sized());
+    const bytes = this.sized();
+    try {
+      return UTF8.decode(bytes);
+    } catch (error) {
+      throw new MalformedError('text that is not UTF-8', { cause: error });
+    }
   }
 
   /** Asserts that nothing is left: trailing bytes are a sign of damage. */
@@ -174,4 +180,5 @@ export class ByteReader {
   }
 }
 
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
+/** A leading byte order mark is text like any other: dropping it would change what was stored. */
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

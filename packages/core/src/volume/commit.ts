@@ -10,7 +10,7 @@ import type { CommitRequest } from '../publish/messages.js';
 import type { CommitOptions, Conflict } from '../types.js';
 import type { Engine } from './engine.js';
 import { toFileEntry } from './read-view.js';
-import { stagedBelow } from './staged-below.js';
+import { stagedBelow } from '../snapshot/staged-below.js';
 
 /** A place in a volume's history; generation 0 without snapshot is the empty volume before its first commit. */
 export interface Point {

@@ -41,7 +41,7 @@ import type { Sight } from './read-view.js';
 import { requireFile, View } from './read-view.js';
 import { resolveRef } from './resolve-ref.js';
 import { SnapshotView, treeAt } from './snapshot-view.js';
-import { stagedBelow } from './staged-below.js';
+import { stagedBelow } from '../snapshot/staged-below.js';
 import { storeBytes } from './store-bytes.js';
 import { WorkingTree } from './working-tree.js';
 
@@ -253,7 +253,7 @@ export class VolumeHandle extends View implements Volume {
     this.assertOpen();
     const path = options.path === undefined ? undefined : normalizePath(options.path);
     const from = options.from === undefined ? undefined : resolveRef(this.historyOf, options.from);
-    yield* this.whileOpen(this.historyOf.infos({ path, before: from?.generation ?? Infinity, name: this.displayName() }));
+    yield* this.whileOpen(this.historyOf.infos({ path, from: from?.generation, name: this.displayName() }));
   }
 
   async snapshot(ref: Ref = 'HEAD'): Promise<Snapshot> {

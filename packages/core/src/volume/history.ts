@@ -11,6 +11,9 @@ import type { SnapshotRecord } from '../snapshot/record.js';
 import { decodeSnapshotRecord } from '../snapshot/record.js';
 import type { SnapshotId, SnapshotInfo } from '../types.js';
 
+/** Steps read from the index at once. */
+const PAGE_STEPS = 256;
+
 /** One surviving snapshot of a volume. */
 export interface Step {
   generation: number;
@@ -35,10 +38,12 @@ export class History {
     return this.index.volumeById(this.volumeId);
   }
 
-  *newestFirst(before = Infinity): Iterable<Step> {
-    this.index.refresh();
-    for (const { generation, snapshot } of this.index.generations(this.volumeId, { reverse: true })) {
-      if (generation <= before) yield { generation, id: snapshot };
+  /** From generation `from` on, itself included. */
+  *newestFirst(from = Number.MAX_SAFE_INTEGER - 1): Iterable<Step> {
+    for (let next: number | undefined = from; next !== undefined; ) {
+      const page = this.page(next);
+      yield* page;
+      next = page.length < PAGE_STEPS ? undefined : (page.at(-1) as Step).generation - 1;
     }
   }
 
@@ -89,9 +94,9 @@ export class History {
   }
 
   /** What the public API tells of each snapshot, newest first; with `path` only of those that changed what is there. */
-  *infos({ path, before, name }: { path: string | undefined; before: number; name: string }): Generator<SnapshotInfo> {
+  *infos({ path, from, name }: { path: string | undefined; from: number | undefined; name: string }): Generator<SnapshotInfo> {
     let later: { step: Step; root: ManifestRoot } | undefined;
-    for (const step of this.newestFirst(before)) {
+    for (const step of this.newestFirst(from)) {
       if (path === undefined) {
         yield this.info(step.id, step.generation, name);
         continue;
@@ -101,6 +106,16 @@ export class History {
       later = { step, root };
     }
     if (path !== undefined && later !== undefined && this.differAt(path, null, later.root)) yield this.info(later.step.id, later.step.generation, name);
+  }
+
+  /** A cursor of the index must not be left open while a consumer takes its time: closing the store under it crashes the process. */
+  private page(from: number): Step[] {
+    this.index.refresh();
+    const steps: Step[] = [];
+    for (const { generation, snapshot } of this.index.generations(this.volumeId, { from, reverse: true })) {
+      if (steps.push({ generation, id: snapshot }) === PAGE_STEPS) break;
+    }
+    return steps;
   }
 
   /** Whether two trees differ at a path or below it. */

@@ -21,7 +21,8 @@ export class WriteBuffer {
     if (last !== undefined && position === last.start + last.length) return this.append(last, data);
     this.cut(position, end);
     const at = this.extents.findIndex((extent) => extent.start >= end);
-    this.extents.splice(at < 0 ? this.extents.length : at, 0, { start: position, bytes: data.slice(), length: data.byteLength });
+    // A copy, also of a Buffer, whose slice() is none: the caller may use its memory again.
+    this.extents.splice(at < 0 ? this.extents.length : at, 0, { start: position, bytes: new Uint8Array(data), length: data.byteLength });
     this.total += data.byteLength;
   }
 

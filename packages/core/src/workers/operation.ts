@@ -1,40 +1,39 @@
-/** Raised in a worker whose operation was called off; the thread that called it off knows why. */
-export class AbortedError extends Error {
-  constructor() {
-    super('the operation was aborted');
-    this.name = 'AbortedError';
-  }
-}
+import type { Progress, Work } from '../types.js';
+import { OperationControl } from './operation-control.js';
 
-/** The worker's view of `Operation.flag`. */
-export function checkAborted(flag: Int32Array): void {
-  if (Atomics.load(flag, 0) !== 0) throw new AbortedError();
-}
+/** Smooth for a person who looks at a bar. */
+const REPORT_INTERVAL_MS = 100;
 
 /**
- * One long call and all of its tasks. The first error, or the caller's abort, calls off the others: by a flag in shared
- * memory that workers look at between blocks, because a worker that is terminated may hold a lock of the index.
+ * One long call and all of its tasks. The first error, or the caller's abort, calls off the others. While it runs, progress
+ * is reported every so often, from counts that the workers share.
  */
 export class Operation {
-  /** An Int32 that is not zero once the operation is called off. */
-  readonly flag = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-  private readonly signal: AbortSignal | undefined;
-  private readonly onAbort = (): void => this.fail(this.signal?.reason);
+  readonly control = new OperationControl();
+  private readonly work: Work;
+  private readonly describe: (control: OperationControl) => Progress;
+  private readonly timer: NodeJS.Timeout | undefined;
+  private readonly onAbort = (): void => this.fail(this.work.signal?.reason);
   private readonly listeners = new Set<(error: unknown) => void>();
   private outcome: { error: unknown } | undefined;
 
-  /** @throws `signal.reason` where it is aborted already. */
-  constructor(signal?: AbortSignal) {
-    signal?.throwIfAborted();
-    this.signal = signal;
-    signal?.addEventListener('abort', this.onAbort, { once: true });
+  /**
+   * @param describe the progress, at these counts.
+   * @throws `signal.reason` where it is aborted already.
+   */
+  constructor(work: Work, describe: (control: OperationControl) => Progress) {
+    work.signal?.throwIfAborted();
+    this.work = work;
+    this.describe = describe;
+    work.signal?.addEventListener('abort', this.onAbort, { once: true });
+    if (work.onProgress !== undefined) this.timer = setInterval(() => this.reportSafely(), REPORT_INTERVAL_MS).unref();
   }
 
   /** Calls off what is still running. The first reason stays the reason. */
   fail(error: unknown): void {
     if (this.outcome !== undefined) return;
     this.outcome = { error };
-    Atomics.store(new Int32Array(this.flag), 0, 1);
+    this.control.callOff();
     for (const listener of this.listeners) listener(error);
   }
 
@@ -49,6 +48,18 @@ export class Operation {
     if (this.outcome !== undefined) throw this.outcome.error;
   }
 
+  /** What `promise` settles to; rejects at once when the operation is called off, whatever `promise` waits for. */
+  async orFailed<T>(promise: Promise<T>): Promise<T> {
+    this.check();
+    let stop!: () => void;
+    const failed = new Promise<never>((_resolve, reject) => (stop = this.onFail(reject)));
+    try {
+      return await Promise.race([promise, failed]);
+    } finally {
+      stop();
+    }
+  }
+
   /** Runs a part of the operation; when it fails, so does the operation, with the first error of all parts. */
   async part<T>(work: () => Promise<T>): Promise<T> {
     this.check();
@@ -60,8 +71,23 @@ export class Operation {
     }
   }
 
-  /** Lets go of the caller's signal. */
+  /** Tells the caller how far it is. */
+  report(): void {
+    this.work.onProgress?.(this.describe(this.control));
+  }
+
+  /** Lets go of the caller's signal and callback. */
   [Symbol.dispose](): void {
-    this.signal?.removeEventListener('abort', this.onAbort);
+    clearInterval(this.timer);
+    this.work.signal?.removeEventListener('abort', this.onAbort);
+  }
+
+  /** An error of the caller's callback fails the call, not the process. */
+  private reportSafely(): void {
+    try {
+      this.report();
+    } catch (error) {
+      this.fail(error);
+    }
   }
 }

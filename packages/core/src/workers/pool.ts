@@ -3,7 +3,7 @@ import type { Transferable } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 import { ClosedError, deserializeError, WorkerDiedError, type SerializedError } from '../errors.js';
 import type { WorkerConfig } from './config.js';
-import { AbortedError } from './operation.js';
+import { AbortedError } from './operation-control.js';
 import { Pressure } from './pressure.js';
 
 /** The threads' entry; only the built package has it. */
@@ -134,6 +134,8 @@ export class WorkerPool implements TaskRunner {
     const pool = new Pool({
       filename: ENTRY,
       workerData: this.config,
+      // Flags of the main thread, such as --input-type, need not be fit for a file.
+      execArgv: [],
       minThreads: 0,
       maxThreads: this.workers,
       idleTimeout: IDLE_TIMEOUT_MS,

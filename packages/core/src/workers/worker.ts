@@ -10,7 +10,7 @@ import { restoreFiles, restorePart } from '../reading/restore-task.js';
 import { verifyPack } from '../reading/verify-task.js';
 import type { WorkerConfig } from './config.js';
 import { WorkerEnvironment } from './environment.js';
-import { AbortedError } from './operation.js';
+import { AbortedError } from './operation-control.js';
 import type { WorkerReply, WorkerRequest } from './pool.js';
 
 let environment: WorkerEnvironment | undefined;
