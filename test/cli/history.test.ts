@@ -9,7 +9,7 @@ let ids: string[];
 /** Three versions: `a` added, `b` added, `a` changed. */
 beforeAll(async () => {
   const { at } = place;
-  await at.ok('volume', 'create', 'v');
+  await at.seed('v');
   writeFileSync(at.path('a'), WEIGHTS);
   writeFileSync(at.path('b b'), 'b');
   await at.ok('put', 'v', 'a', '-m', 'first', '--meta', 'loss=0.5');
@@ -17,7 +17,7 @@ beforeAll(async () => {
   writeFileSync(at.path('a'), Buffer.concat([WEIGHTS, Buffer.from('more')]));
   await at.ok('put', 'v', 'a', '-f', '-m', 'third');
   await at.ok('tag', 'v', 'mid', 'HEAD~1');
-  ids = (await at.records<{ id: string }>('log', 'v')).map(({ id }) => id);
+  ids = await at.ids('v');
 });
 
 describe('log', () => {

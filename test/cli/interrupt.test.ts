@@ -10,7 +10,7 @@ const place = useWorkplace();
 const MIB = 1 << 20;
 
 beforeEach(async () => {
-  await place.at.ok('volume', 'create', 'v');
+  await place.at.seed('v');
 });
 
 async function writeBig(path: string, mebibytes: number): Promise<string> {
@@ -59,12 +59,11 @@ describe('an interrupted put', () => {
     expect(result, result.stderr).toMatchObject({ code, stdout: '' });
     expect(result.stderr).toMatch(new RegExp(`^cairn: ${word}\n {2}hint: `));
     expect(await at.tree('v')).toEqual([]);
-    expect(await at.records('log', 'v')).toEqual([]);
+    expect(await at.ids('v')).toEqual([]);
 
     await at.ok('put', 'v', 'big');
     await at.ok('get', 'v', 'big', 'back');
     expect(await sha256(at.path('back'))).toBe(digest);
-    await at.ok('verify');
   });
 
   test('from standard input that never ends stops, too', async () => {

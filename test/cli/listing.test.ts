@@ -12,8 +12,7 @@ beforeAll(async () => {
   writeFileSync(at.path('m', 'two words'), '12345');
   writeFileSync(at.path('m', 'sub', 'größe'), '');
   symlinkSync('weights.bin', at.path('m', 'link'));
-  await at.ok('volume', 'create', 'v');
-  await at.ok('put', 'v', 'm/.');
+  await at.seed('v', 'm');
 });
 
 describe('ls', () => {

@@ -8,7 +8,7 @@ const place = useWorkplace();
 const WEIGHTS = noise('weights', 3_000_017);
 
 beforeEach(async () => {
-  await place.at.ok('volume', 'create', 'v');
+  await place.at.seed('v');
 });
 
 /** A folder with what folders have in them. */
@@ -102,7 +102,7 @@ describe('put', () => {
     writeFileSync(at.path('c', 'd.bin'), 'd');
     await at.ok('put', 'v', '-t', 'weights', 'a.bin', 'b.bin', 'c');
     expect(await at.tree('v')).toEqual(['weights', 'weights/a.bin', 'weights/b.bin', 'weights/c', 'weights/c/d.bin']);
-    expect(await at.records('log', 'v')).toHaveLength(1);
+    expect(await at.ids('v')).toHaveLength(1);
   });
 
   test('the document tells what was stored, with message and typed metadata', async () => {
@@ -166,7 +166,7 @@ describe('put', () => {
     const { at } = place;
     writeFileSync(at.path('f'), WEIGHTS);
     await at.ok('put', 'v', 'f');
-    await at.ok('volume', 'create', 'w');
+    await at.seed('w');
     expect(await at.json('put', 'w', 'f')).toMatchObject({ bytes: { logical: WEIGHTS.length, new: 0 } });
   });
 

@@ -277,14 +277,17 @@ describe('modification times', () => {
 
   test('one alone is no change for a commit, a diff, or a conflict', async () => {
     const { volume, mtime } = await ticking();
-    await volume.writeFile('a', 'same');
+    await volume.writeFile('d/a', 'same');
+    await volume.mkdir('d/empty');
     await volume.commit();
-    const stored = await mtime('a');
-    await volume.remove('a');
-    await volume.writeFile('a', 'same');
-    expect((await volume.commit()).changed).toBe(false);
+    const stored = await Promise.all(['d', 'd/a', 'd/empty'].map(mtime));
+    await volume.remove('d', { recursive: true });
+    await volume.mkdir('d/empty');
+    await volume.writeFile('d/a', 'other');
+    await volume.writeFile('d/a', 'same');
+    expect([volume.dirty, (await volume.commit()).changed]).toEqual([false, false]);
     expect(await collect(volume.diff('HEAD'))).toEqual([]);
-    expect(await mtime('a')).toBe(stored);
+    expect(await Promise.all(['d', 'd/a', 'd/empty'].map(mtime))).toEqual(stored);
   });
 
   test('a copy and a rename keep those of their source', async () => {

@@ -31,7 +31,7 @@ const LARGE: Record<string, Uint8Array> = {
   'large-generic': randomBytes(41 * MIB + 12_345, 5),
   'large-zeros': new Uint8Array(33 * MIB + 1),
   // So many triggers that no task can return those of its whole segment.
-  'large-dense': new Uint8Array(40 * MIB).fill(DENSE),
+  'large-dense': Buffer.alloc(40 * MIB, DENSE),
   'large-tensors': safetensors([20 * MIB, 4, 13 * MIB + 4, 9 * MIB], 6, 12 * MIB + 7),
 };
 

@@ -24,7 +24,7 @@ async function faultsOf(engine: TestEngine, sources: LocalSource[]): Promise<Map
   return faults;
 }
 
-/** Writes into files without a pause, on a thread of its own, until the test is done. */
+/** Writes into files every millisecond, on a thread of its own, until the test is done. */
 async function keepWriting(...paths: string[]): Promise<void> {
   const code = `const { writeSync, openSync } = require('node:fs');
     const { parentPort, workerData } = require('node:worker_threads');
@@ -32,6 +32,7 @@ async function keepWriting(...paths: string[]): Promise<void> {
     for (let i = 0; ; i++) {
       for (const fd of fds) writeSync(fd, Buffer.from([i]), 0, 1, i % 1000);
       if (i === 0) parentPort.postMessage('writing');
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     }`;
   const worker = new Worker(code, { eval: true, workerData: paths });
   onTestFinished(async () => void (await worker.terminate()));

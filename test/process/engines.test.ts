@@ -2,6 +2,8 @@ import { isCairnError, openStore } from '@cairn/core';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { createHasher } from '../../packages/core/dist/hash/blake3.js';
+import { rebuildState } from '../../packages/core/dist/publish/rebuild-state.js';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
 import { Child } from '../support/children.js';
 import { noise } from '../support/random.js';
@@ -103,6 +105,25 @@ describe('a volume that another process deletes', () => {
     expect(await (await store.volumes.fromName('v')).listdir('')).toEqual([]);
     expect(await store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
     await store.close();
+  });
+});
+
+describe('an ephemeral volume', () => {
+  test('is deleted once its process is found dead, by the next that writes, and not before', async () => {
+    const dir = join(tempDir(), 'store');
+    const owner = Child.start('ephemeral.mjs', { dir });
+    await owner.hears(({ say }) => say === 'ready');
+    const write = async (): Promise<void> => {
+      const store = await openStore(dir, { workers: 1 });
+      await store.volumes.create(`v${(await store.volumes.list()).length}`);
+      await store.close();
+    };
+    const volumes = (): string[] => [...rebuildState(dir, createHasher()).table.volumes.values()].map(({ name }) => name);
+    await write();
+    expect(volumes()).toContain('');
+    await owner.kill();
+    await write();
+    expect(volumes()).toEqual(['v0', 'v1']);
   });
 });
 

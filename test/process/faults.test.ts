@@ -150,11 +150,14 @@ describe('when a disk call fails', () => {
   }, 300_000);
 
   /** What undoes a failure can fail as well; then the change may stand, but the store must go on. */
-  test.each([2, 3, 5])('and the next %i minus one as well, the operation has happened or it has not, and the store goes on', async (times) => {
+  test.each([
+    [2, 1],
+    [4, 3],
+  ])('and the next %i minus one as well, the operation has happened or it has not, and the store goes on', async (times, stride) => {
     const faulty = await FaultyStore.make({ error: 'EIO', times });
     let stood = 0;
     for (const name of Object.keys(OPERATIONS)) {
-      for (let n = 1, fired = true; fired; n++) {
+      for (let n = 1, fired = true; fired; n += stride) {
         const i = ++number;
         await OPERATIONS[name]!.before?.(faulty.store, i);
         const before = await stateOf(faulty.store);
@@ -166,9 +169,9 @@ describe('when a disk call fails', () => {
         await OPERATIONS['create']!.run(faulty.store, i + 0.5, faulty.sources);
         const state = await stateOf(faulty.store);
         const [old, done] = [before, after(before, name, i)].map((state) => after(state, 'create', i + 0.5));
-        if (failure === undefined) expect(state).toEqual(done);
-        else expect(state, `${name}, call ${n}`).toBeOneOf([expect.toSatisfy((value) => isEqual(value, old)), expect.toSatisfy((value) => isEqual(value, done))]);
-        if (failure !== undefined && isEqual(state, done)) stood++;
+        const stands = failure !== undefined && isEqual(state, done);
+        if (stands) stood++;
+        expect(state, `${name}, call ${n}`).toEqual(failure === undefined || stands ? done : old);
       }
     }
     await faulty.reopen();

@@ -1,14 +1,18 @@
-import { isCairnError, openStore } from '@cairn/core';
+import { isCairnError, openStore, type Batch } from '@cairn/core';
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, rmSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdtempSync, openSync, readdirSync, rmSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { after, prepare, stateOf } from '../support/operations.mjs';
+import { after, OPERATIONS, prepare, stateOf } from '../support/operations.mjs';
 import { noise } from '../support/random.js';
+import { tempDir } from '../support/temp-dir.js';
 
 const MIB = 1 << 20;
 const SIZE_MIB = 24;
+const PAGE_BYTES = 4096;
+/** A small commit and what the index needs for it take fewer. */
+const MAX_PAGES = 32;
 
 /** A small file system of its own; undefined, with the reason printed, where this user may not mount one. */
 function mountSmall(): string | undefined {
@@ -31,21 +35,28 @@ afterAll(() => {
   rmSync(mounted, { recursive: true });
 });
 
-/** Takes up every byte that is left. */
-function fill(path: string): void {
-  const fd = openSync(path, 'wx');
-  try {
-    for (let size = MIB; size >= 1; ) {
-      try {
-        if (writeSync(fd, Buffer.alloc(size, 1)) < size) size /= 2;
-      } catch (error) {
-        expect((error as NodeJS.ErrnoException).code).toBe('ENOSPC');
-        size = Math.floor(size / 2);
-      }
+/** Takes up every byte that is left, but for some pages. Returns how to give it back. */
+function fillUp(pagesLeft = 0): () => void {
+  const ballast = join(mounted!, 'ballast');
+  const fd = openSync(ballast, 'wx');
+  let length = 0;
+  for (let size = MIB; size >= 1; ) {
+    try {
+      const written = writeSync(fd, Buffer.alloc(size, 1));
+      length += written;
+      if (written < size) size = Math.floor(size / 2);
+    } catch (error) {
+      expect((error as NodeJS.ErrnoException).code).toBe('ENOSPC');
+      size = Math.floor(size / 2);
     }
-  } finally {
-    closeSync(fd);
   }
+  ftruncateSync(fd, length - pagesLeft * PAGE_BYTES);
+  closeSync(fd);
+  return () => unlinkSync(ballast);
+}
+
+async function putPieces(batch: Batch, count: number, bytes: number): Promise<void> {
+  for (let i = 0; i < count; i++) await batch.putFile({ data: noise(bytes, i) }, `big/${i}`);
 }
 
 describe.skipIf(mounted === undefined)('on a disk that is really full', () => {
@@ -62,71 +73,86 @@ describe.skipIf(mounted === undefined)('on a disk that is really full', () => {
 
   afterAll(() => rmSync(join(sources, '..'), { recursive: true }));
 
-  test.each([
-    ['one large file', 1, 40 * MIB],
-    ['many files', 4000, 10_000],
-  ])('storing more than fits, %s, fails as a whole; what is there can be read, and small changes work', async (_what, count, bytes) => {
-    const store = await openStore(dir, { workers: 2 });
-    try {
-      const before = await stateOf(store);
-      const volume = await store.volumes.fromName('main');
-      const put = async (): Promise<unknown> =>
-        volume.batchUpload(async (batch) => {
-          for (let i = 0; i < count; i++) await batch.putFile({ data: noise(bytes, i) }, `big/${i}`);
-        });
-      const error: unknown = await put().catch((failure: unknown) => failure);
-      expect(isCairnError(error, 'ENOSPC'), String(error)).toBe(true);
-      expect(await stateOf(store)).toEqual(before);
-      expect(await store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
-    } finally {
-      await store.close();
-    }
-  });
+  /** More than the disk has, in files of their own. */
+  const folderOf = (count: number, bytes: number): string => {
+    const folder = tempDir();
+    for (let i = 0; i < count; i++) writeFileSync(join(folder, `${i}`), noise(bytes, 77 + i));
+    return folder;
+  };
 
-  test('to the last byte, every change fails by ENOSPC or is done, reading works, and with some room again everything goes on', async () => {
-    const ballast = join(mounted!, 'ballast');
-    fill(ballast);
+  test.each([
+    ['a large stream', async (batch: Batch) => batch.putFile({ data: noise(40 * MIB, 1) }, 'big')],
+    ['many small pieces of memory', async (batch: Batch) => putPieces(batch, 4000, 10_000)],
+    ['a large file', async (batch: Batch) => batch.putDirectory(folderOf(1, 40 * MIB), 'big')],
+    ['many files', async (batch: Batch) => batch.putDirectory(folderOf(300, 150_000), 'big')],
+  ])('storing more than fits, %s, fails as a whole; what is there can be read, and small changes and deletions work', async (what, edit) => {
     const store = await openStore(dir, { workers: 2 });
     try {
       let state = await stateOf(store);
       const volume = await store.volumes.fromName('main');
-      await volume.writeFile('more', noise(300_000, 3));
-      const outcomes: string[] = [];
-      for (const [name, change] of [
-        ['commit', () => volume.commit()],
-        ['create', () => store.volumes.create('created-1')],
-        ['tag', () => volume.tag('tag-1')],
-      ] as const) {
-        const failure = await change().then(() => undefined, (error: unknown) => error);
-        if (failure === undefined) state = after(state, name, 1);
-        else expect(isCairnError(failure, 'ENOSPC'), `${name}: ${String(failure)}`).toBe(true);
-        outcomes.push(`${name} ${failure === undefined ? 'done' : 'refused'}`);
-        expect(await stateOf(store)).toEqual(state);
-      }
-      console.log(outcomes.join(', '));
+      const error: unknown = await volume.batchUpload(edit).catch((failure: unknown) => failure);
+      expect(isCairnError(error, 'ENOSPC'), String(error)).toBe(true);
+      expect(error).toHaveProperty('hint');
+      expect(await stateOf(store)).toEqual(state);
       expect(await store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
+      expect(readdirSync(join(dir, 'packs', 'incoming'))).toEqual([]);
 
-      unlinkSync(ballast);
-      const { snapshot } = await volume.commit({ message: 'room again' });
-      expect(snapshot.message).toBe('room again');
-      expect(await volume.readFile('more')).toEqual(noise(300_000, 3));
-      expect(await store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
+      const i = what.length;
+      for (const name of ['commit', 'create', 'tag', 'rename', 'fork']) {
+        await OPERATIONS[name]!.run(store, i, sources);
+        state = after(state, name, i);
+      }
+      await store.volumes.delete(`fork-${i}`);
+      delete state[`fork-${i}`];
+      expect(await stateOf(store)).toEqual(state);
     } finally {
       await store.close();
     }
   });
 
-  test('to the last byte, volumes can still be deleted', async () => {
-    const ballast = join(mounted!, 'ballast');
-    fill(ballast);
+  test('to the last byte, or nearly so, a change fails by ENOSPC or is done, and with room again everything goes on', async () => {
+    const store = await openStore(dir, { workers: 1 });
+    const outcomes: string[] = [];
+    try {
+      let state = await stateOf(store);
+      for (let pages = 0; pages < MAX_PAGES; pages++) {
+        for (const name of ['commit', 'create', 'tag']) {
+          const i = 1000 + pages;
+          const free = fillUp(pages);
+          const failure = await OPERATIONS[name]!.run(store, i, sources).then(
+            () => undefined,
+            (error: unknown) => error,
+          );
+          if (failure === undefined) state = after(state, name, i);
+          else expect(isCairnError(failure, 'ENOSPC'), `${name} with room for ${pages} pages: ${String(failure)}`).toBe(true);
+          outcomes.push(failure === undefined ? '+' : '-');
+          expect(await stateOf(store)).toEqual(state);
+          free();
+        }
+        await OPERATIONS['create']!.run(store, pages + 0.5, sources);
+        state = after(state, 'create', pages + 0.5);
+        expect(await stateOf(store), `after ${pages} pages`).toEqual(state);
+      }
+      expect(await store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
+    } finally {
+      await store.close();
+    }
+    expect(outcomes).toContain('+');
+    console.log(`with room for 0, 1, 2, … pages: ${outcomes.join('')}`);
+  });
+
+  test('to the last byte can be opened and read, and volumes can be deleted', async () => {
+    const free = fillUp();
     const store = await openStore(dir, { workers: 2 });
     try {
+      const state = await stateOf(store);
       await store.volumes.delete('doomed');
-      expect((await store.volumes.list()).map(({ name }) => name)).not.toContain('doomed');
+      delete state['doomed'];
+      expect(await stateOf(store)).toEqual(state);
       expect(await store.verify()).toMatchObject({ ok: true, damage: [] });
     } finally {
       await store.close();
-      unlinkSync(ballast);
+      free();
     }
   });
 });

@@ -40,15 +40,16 @@ async function withStore<T>(dir: string, use: (store: Store) => Promise<T>): Pro
   }
 }
 
-/** Nothing of an unfinished upload can be seen, and the store is whole. */
-async function expectUntouched(dir: string): Promise<void> {
-  await withStore(dir, async (store) => {
+/** Nothing of an unfinished upload can be seen, and the store is whole. Returns the size of all packs. */
+async function expectUntouched(dir: string): Promise<number> {
+  return withStore(dir, async (store) => {
     const volume = await store.volumes.fromName('v');
     const messages: string[] = [];
     for await (const { message } of volume.history()) messages.push(message);
     expect(messages).toEqual(['before']);
     expect((await volume.listdir('', { recursive: true })).map(({ path }) => path)).toEqual(['old']);
     expect(await store.verify()).toMatchObject({ ok: true, damage: [] });
+    return (await store.usage()).stored;
   });
 }
 
@@ -80,6 +81,7 @@ describe('an upload killed by SIGKILL', () => {
   test('leaves nothing visible whenever it is killed, and what it had sealed is not stored again', async () => {
     const random = randomFrom(testSeed('killed-put'));
     const dir = await storeWithOneFile();
+    const atFirst = await expectUntouched(dir);
     let sealed = 0;
     let kills = 0;
     for (let i = 0; i < KILLS; i++) {
@@ -91,19 +93,19 @@ describe('an upload killed by SIGKILL', () => {
       await child.kill();
       if (child.said.some(({ say }) => say === 'done')) break;
       kills++;
-      const last = child.said.filter(({ say }) => say === 'stored').at(-1);
-      sealed += (last?.['newBytes'] as number | undefined) ?? 0;
-      await expectUntouched(dir);
+      const before = sealed;
+      sealed = (await expectUntouched(dir)) - atFirst;
+      expect(sealed).toBeGreaterThanOrEqual(before);
     }
     expect(kills).toBe(KILLS);
 
     const said = await upload(dir).succeeds();
     const { bytes } = said.find(({ say }) => say === 'done') as unknown as { bytes: { logical: number; new: number } };
     expect(bytes.logical).toBe(sourceBytes);
-    // What a killed upload had told as stored is stored for good.
-    expect(sealed).toBeGreaterThan(0.5 * sourceBytes);
-    expect(bytes.new).toBeLessThanOrEqual(sourceBytes - sealed);
+    expect(sealed).toBeGreaterThan(0.25 * sourceBytes);
+    // Of what the packs hold a little is their own.
+    expect(bytes.new).toBeLessThanOrEqual(sourceBytes - 0.99 * sealed);
     await expectEqualsSource(dir);
-    console.log(`${kills} kills; ${(sealed / MIB).toFixed(0)} of ${(sourceBytes / MIB).toFixed(0)} MiB survived them, ${(bytes.new / MIB).toFixed(0)} MiB were stored at last`);
+    console.log(`${kills} kills; ${(sealed / MIB).toFixed(0)} of ${(sourceBytes / MIB).toFixed(0)} MiB survived them, ${(bytes.new / MIB).toFixed(0)} MiB were new at last`);
   }, 300_000);
 });

@@ -5,7 +5,7 @@ import { buildContent, chunksOf, type ContentRef } from '../../packages/core/dis
 import type { DamageError } from '../../packages/core/dist/errors.js';
 import { digestToHex } from '../../packages/core/dist/hash/digest.js';
 import { ObjectKind } from '../../packages/core/dist/hash/object-kind.js';
-import { randomBytes, safetensors, sharedEngine, sourcesOf, storeAll, type TestEngine } from '../ingest/support.js';
+import { openEngine, randomBytes, safetensors, sharedEngine, sourcesOf, storeAll, type TestEngine } from '../ingest/support.js';
 
 const MIB = 1 << 20;
 const BYTES: Record<string, Uint8Array> = {
@@ -142,7 +142,8 @@ describe('damage', () => {
   });
 
   it('a pack that is gone, or cut short, is damage too', async () => {
-    const engine = engineOf();
+    // Of its own: an engine that has read a pack keeps it open for a while.
+    const engine = await openEngine();
     const contents = await stored(engine);
     const content = contents['generic']!;
     const [first] = chunksOf(engine.staging, content);

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openStore, type FileEntry, type Store } from '@cairn/core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 
 export const BIN = fileURLToPath(new URL('../../../packages/cli/bin/cairn.js', import.meta.url));
@@ -63,9 +64,43 @@ export class Workplace {
     return lines((await this.ok(...args, '--json')).stdout).map((line) => JSON.parse(line) as T);
   }
 
-  /** The paths of a version, with everything below them. */
-  async tree(place: string): Promise<string[]> {
-    return lines((await this.ok('ls', place, '-R')).stdout).sort();
+  /** Uses the library on the same store: what a test does not ask of the command, it does or sees quicker so. */
+  async inStore<T>(use: (store: Store) => Promise<T>): Promise<T> {
+    const store = await openStore(this.store);
+    try {
+      return await use(store);
+    } finally {
+      await store.close();
+    }
+  }
+
+  /** Makes a volume, with what is in a local folder. */
+  async seed(volume: string, folder?: string): Promise<void> {
+    await this.inStore(async (store) => {
+      await store.volumes.create(volume);
+      if (folder === undefined) return;
+      const handle = await store.volumes.fromName(volume);
+      await handle.batchUpload((batch) => batch.putDirectory(this.path(folder), '/'));
+    });
+  }
+
+  /** All that is in the newest version. */
+  async entries(volume: string): Promise<FileEntry[]> {
+    return this.inStore(async (store) => (await store.volumes.fromName(volume)).listdir('/', { recursive: true }));
+  }
+
+  /** The paths of it, sorted. */
+  async tree(volume: string): Promise<string[]> {
+    return (await this.entries(volume)).map((entry) => entry.path).sort();
+  }
+
+  /** The ids of all versions, newest first. */
+  async ids(volume: string): Promise<string[]> {
+    return this.inStore(async (store) => {
+      const ids: string[] = [];
+      for await (const { id } of (await store.volumes.fromName(volume)).history()) ids.push(id);
+      return ids;
+    });
   }
 
   remove(): void {

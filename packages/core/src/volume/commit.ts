@@ -2,6 +2,7 @@ import { ConflictError } from '../errors.js';
 import type { Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { ManifestRoot, Entry } from '../manifest/entry.js';
+import type { MergeResult, Resolution } from '../manifest/merge.js';
 import { mergeManifests } from '../manifest/merge.js';
 import type { IngestTally } from '../ingest/ingest.js';
 import type { VolumeId } from '../index/records.js';
@@ -75,18 +76,25 @@ export async function commitTree({ engine, volumeId, volumeName, staging, tally,
     }
     if (outcome.status === 'unchanged') return { head: outcome.head, changed: false, overwritten: [...overwritten, ...outcome.overwritten].sort(), bytes: { new: tally.newBytes, stored: tally.storedBytes } };
     if (typeof onConflict !== 'function') throw new ConflictError(outcome.paths);
-    const merged = askAndMerge(staging, { base: base.root, ours, theirs: outcome.head.root }, onConflict);
+    const merged = askAndMerge(staging, { base: base.root, ours, theirs: outcome.head.root }, (conflict) =>
+      options.refuseFileOverFolder && isFileOverFolder(conflict) ? 'conflict' : onConflict(conflict),
+    );
+    if (merged.conflicts.length > 0) throw new ConflictError(merged.conflicts);
     for (const path of merged.overwritten) overwritten.add(path);
     ours = merged.root;
     base = outcome.head;
   }
 }
 
-function askAndMerge(staging: Staging, roots: { base: ManifestRoot; ours: ManifestRoot; theirs: ManifestRoot }, ask: (conflict: Conflict) => 'ours' | 'theirs'): { root: ManifestRoot; overwritten: string[] } {
+function askAndMerge(staging: Staging, roots: { base: ManifestRoot; ours: ManifestRoot; theirs: ManifestRoot }, ask: (conflict: Conflict) => Resolution): MergeResult {
   return mergeManifests(staging, staging, roots, ({ path, base, ours, theirs }) => {
     const shown = (key: 'base' | 'ours' | 'theirs', entry: Entry | undefined): Partial<Conflict> => (entry === undefined ? {} : { [key]: toFileEntry(path, entry) });
     return ask({ path, ...shown('base', base), ...shown('ours', ours), ...shown('theirs', theirs) });
   });
+}
+
+function isFileOverFolder({ ours, theirs }: Conflict): boolean {
+  return ours !== undefined && theirs !== undefined && (ours.type === 'directory') !== (theirs.type === 'directory');
 }
 
 /** Logical bytes of the chunks among some objects. */

@@ -428,7 +428,7 @@ export class VolumeHandle extends View implements Volume {
       const root = sameRoot(working, from)
         ? head.root
         : mergeManifests(this.staging, this.staging, { base: from, ours: working, theirs: head.root }, () => 'ours').root;
-      this.tree.reset(root);
+      this.tree.reset(root, head.root);
       this.basePoint = head;
       this.baseInfo = this.infoAt(head);
       this.drafts.follow();

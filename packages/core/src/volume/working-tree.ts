@@ -4,7 +4,7 @@ import { sameEntry } from '../manifest/entry.js';
 import { editManifest } from '../manifest/edit.js';
 import { getEntry, listFolder, walkTree } from '../manifest/read.js';
 import type { NodeSink, NodeSource } from '../objects/node-store.js';
-import { ancestorsOf, baseName, joinPath, parentOf } from './paths.js';
+import { ancestorsOf, joinPath, parentOf } from './paths.js';
 
 /** Edits gathered before they go into the tree: enough to make a tree edit cheap per path, few enough to be memory of no concern. */
 const MAX_PENDING = 4096;
@@ -16,11 +16,13 @@ const MAX_PENDING = 4096;
 export class WorkingTree {
   private readonly nodes: NodeSource & NodeSink;
   private readonly now: () => Date;
+  private base: ManifestRoot;
   private manifest: ManifestRoot;
   private readonly pending = new Map<string, Entry | null>();
 
   constructor(nodes: NodeSource & NodeSink, root: ManifestRoot, now: () => Date) {
     this.nodes = nodes;
+    this.base = root;
     this.manifest = root;
     this.now = now;
   }
@@ -34,10 +36,11 @@ export class WorkingTree {
     return this.manifest;
   }
 
-  /** Replaces the whole tree. */
-  reset(root: ManifestRoot): void {
+  /** Replaces the whole tree, and what it is an edit of. */
+  reset(root: ManifestRoot, base = this.base): void {
     this.pending.clear();
     this.manifest = root;
+    this.base = base;
   }
 
   /** The entry at a path; the volume's root has none of its own. */
@@ -136,11 +139,6 @@ export class WorkingTree {
     }
   }
 
-  /** Where a copy of `source` to `destination` lands: inside, when the destination is a folder. */
-  copyTarget(source: string, destination: string): string {
-    return this.isFolder(destination) ? joinPath(destination, baseName(source)) : destination;
-  }
-
   private isEmptyFolder(path: string): boolean {
     for (const _child of this.list(path)) return false;
     return true;
@@ -154,7 +152,9 @@ export class WorkingTree {
   }
 
   private edit(path: string, entry: Entry | null): void {
-    this.pending.set(path, entry);
+    // What comes back to what it was has its time of then: a modification time alone is no change.
+    const before = entry === null ? undefined : getEntry(this.nodes, this.base, path);
+    this.pending.set(path, entry !== null && before !== undefined && sameEntry(before, entry) ? before : entry);
     if (this.pending.size >= MAX_PENDING) this.root();
   }
 
