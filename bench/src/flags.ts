@@ -126,10 +126,10 @@ const QUICK_SIZES: Sizes = {
   smallFiles: 300,
   smallFileBytes: 4096,
   loadedChunks: 3_000,
-  manifests: [100, 1_000, 3_000],
+  manifests: [100, 2_000],
   commits: 4,
   memoryBytes: [12 * MIB, 48 * MIB],
-  starts: 2,
+  starts: 1,
 };
 
 function list(text: string | undefined): string[] {

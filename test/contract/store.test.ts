@@ -1,7 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { CairnError, ClosedError, isCairnError, openStore, openTemporaryStore, StoreFormatError, type Store, type Volume } from '@cairn/core';
+import {
+  CairnError,
+  ClosedError,
+  isCairnError,
+  openStore,
+  openTemporaryStore,
+  StoreFormatError,
+  type Store,
+  type Volume,
+} from '@cairn/core';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { tempDir } from '../support/temp-dir.js';
 import { codeOf, collect, expectSameBytes, failure, noise, runNode, temporaryStore, volumeV } from './support.js';
@@ -58,7 +67,8 @@ describe('opening a store', () => {
     const file = path.join(dir, 'file');
     fs.writeFileSync(file, 'mine');
     fs.symlinkSync(path.join(dir, 'gone', 'away'), path.join(dir, 'link'));
-    for (const wrong of [file, path.join(file, 'store'), path.join(dir, 'link')]) expect(await codeOf(openStore(wrong))).toBe('CAIRN_NOT_A_STORE');
+    for (const wrong of [file, path.join(file, 'store'), path.join(dir, 'link')])
+      expect(await codeOf(openStore(wrong))).toBe('CAIRN_NOT_A_STORE');
     expect(fs.readFileSync(file, 'utf8')).toBe('mine');
   });
 
@@ -108,7 +118,14 @@ describe('info', () => {
     const dir = await closedStore();
     const first = await openStore(dir, { workers: 3, hash: 'portable' });
     const info = first.info();
-    expect(info).toEqual({ dir: fs.realpathSync(dir), id: expect.stringMatching(/^[0-9a-f]{32}$/), formatVersion: 1, readOnly: false, hash: 'portable', workers: 3 });
+    expect(info).toEqual({
+      dir: fs.realpathSync(dir),
+      id: expect.stringMatching(/^[0-9a-f]{32}$/),
+      formatVersion: 1,
+      readOnly: false,
+      hash: 'portable',
+      workers: 3,
+    });
     await first.close();
     expect((await opened(dir)).info().id).toBe(info.id);
     expect((await temporaryStore()).info().id).not.toBe(info.id);
@@ -151,7 +168,8 @@ describe('a store that is read only', () => {
     const writer = await opened(dir);
     const volume = await reader.volumes.fromName('v');
     expect([reader.info().readOnly, writer.info().readOnly]).toEqual([true, false]);
-    for (const [name, change] of Object.entries(changes)) expect([name, await codeOf(change(reader, volume))]).toEqual([name, 'CAIRN_READ_ONLY']);
+    for (const [name, change] of Object.entries(changes))
+      expect([name, await codeOf(change(reader, volume))]).toEqual([name, 'CAIRN_READ_ONLY']);
     expect(await volume.readFile('a', 'utf8')).toBe('kept');
     expect(await reader.verify({ readData: true })).toMatchObject({ ok: true });
 
@@ -168,7 +186,8 @@ describe('a store that is read only', () => {
     await (await volumeV(store)).writeFile('a', 'x');
     await (await volumeV(store)).commit();
     const volume = await store.volumes.fromName('v', { readOnly: true });
-    for (const [name, change] of Object.entries(volumeChanges())) expect([name, await codeOf(change(store, volume))]).toEqual([name, 'CAIRN_READ_ONLY']);
+    for (const [name, change] of Object.entries(volumeChanges()))
+      expect([name, await codeOf(change(store, volume))]).toEqual([name, 'CAIRN_READ_ONLY']);
   });
 
   test.skipIf(!canMount())('a store on a disk that cannot be written opens, reads, and refuses changes', async () => {
@@ -254,7 +273,10 @@ describe('one engine per folder and process', () => {
 
   test('a failed opening leaves nothing that hinders the next', async () => {
     const dir = path.join(tempDir(), 'store');
-    expect(await Promise.all([codeOf(openStore(dir, { create: false })), codeOf(openStore(dir, { create: false }))])).toEqual(['CAIRN_STORE_NOT_FOUND', 'CAIRN_STORE_NOT_FOUND']);
+    expect(await Promise.all([codeOf(openStore(dir, { create: false })), codeOf(openStore(dir, { create: false }))])).toEqual([
+      'CAIRN_STORE_NOT_FOUND',
+      'CAIRN_STORE_NOT_FOUND',
+    ]);
     await opened(dir);
   });
 });
@@ -285,7 +307,12 @@ describe('closing', () => {
     const volume = await volumeV(store);
     await volume.writeFile('d/a', noise(300_000));
     await volume.commit();
-    const [snapshot, ephemeral, reading, writing] = [await volume.snapshot(), await store.volumes.ephemeral(), await volume.open('d/a'), await volume.open('d/a', 'r+')];
+    const [snapshot, ephemeral, reading, writing] = [
+      await volume.snapshot(),
+      await store.volumes.ephemeral(),
+      await volume.open('d/a'),
+      await volume.open('d/a', 'r+'),
+    ];
     await store.close();
     const late: Record<string, () => unknown> = {
       info: () => store.info(),
@@ -331,13 +358,17 @@ describe('closing', () => {
     await volume.writeFile('a', noise(20 << 20));
     await volume.writeFile('b', 'x');
     await volume.commit();
-    const underWay = [volume.iterdir(''), volume.history(), volume.chunks('a'), volume.createReadStream('a')].map((items: AsyncIterable<unknown>) => items[Symbol.asyncIterator]());
+    const underWay = [volume.iterdir(''), volume.history(), volume.chunks('a'), volume.createReadStream('a')].map(
+      (items: AsyncIterable<unknown>) => items[Symbol.asyncIterator](),
+    );
     for (const items of underWay) expect((await items.next()).done).toBe(false);
     await store.close();
     for (const items of underWay) {
-      expect(await codeOf(async () => {
-        while ((await items.next()).done !== true);
-      })).toBe('CAIRN_CLOSED');
+      expect(
+        await codeOf(async () => {
+          while ((await items.next()).done !== true);
+        }),
+      ).toBe('CAIRN_CLOSED');
     }
   });
 
@@ -349,7 +380,13 @@ describe('closing', () => {
     const snapshot = await volume.snapshot();
     await volume.close();
     await volume.close();
-    for (const call of [() => volume.readFile('a'), () => volume.listdir(''), () => volume.writeFile('a', 'y'), () => volume.commit(), () => volume.snapshot()]) {
+    for (const call of [
+      () => volume.readFile('a'),
+      () => volume.listdir(''),
+      () => volume.writeFile('a', 'y'),
+      () => volume.commit(),
+      () => volume.snapshot(),
+    ]) {
       expect(await failure(call)).toMatchObject({ code: 'CAIRN_CLOSED', message: 'this volume is closed' });
     }
     expect(await snapshot.readFile('a', 'utf8')).toBe('x');
@@ -417,7 +454,10 @@ describe('options', () => {
     await volume.writeFile('a', noise(1 << 20));
     const { snapshot } = await volume.commit();
     for (const size of [3 << 20, 9 << 20]) {
-      const error: unknown = await volume.writeFile('b', noise(size, 1)).then(() => volume.commit()).catch((reason: unknown) => reason);
+      const error: unknown = await volume
+        .writeFile('b', noise(size, 1))
+        .then(() => volume.commit())
+        .catch((reason: unknown) => reason);
       expect(error).toBeInstanceOf(CairnError);
       expect(isCairnError(error, 'CAIRN_STORE_FULL')).toBe(true);
       await volume.reload({ discard: true });

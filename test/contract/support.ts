@@ -76,9 +76,22 @@ export function noise(length: number, seed = 0): Uint8Array {
 const TEST_DIR = fileURLToPath(new URL('..', import.meta.url));
 
 /** Runs a program in a process of its own, from where `@cairn/core` can be found, and waits for its end. */
-export function runNode(source: string, options: { module?: boolean; env?: Record<string, string>; prefix?: string[] } = {}): Promise<{ code: number | null; out: string; err: string }> {
-  const [command, ...rest] = [...(options.prefix ?? []), process.execPath, ...(options.module === false ? [] : ['--input-type=module']), '-e', source];
-  const child = spawn(command!, rest, { cwd: TEST_DIR, env: { ...process.env, NODE_OPTIONS: '', ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] });
+export function runNode(
+  source: string,
+  options: { module?: boolean; env?: Record<string, string>; prefix?: string[] } = {},
+): Promise<{ code: number | null; out: string; err: string }> {
+  const [command, ...rest] = [
+    ...(options.prefix ?? []),
+    process.execPath,
+    ...(options.module === false ? [] : ['--input-type=module']),
+    '-e',
+    source,
+  ];
+  const child = spawn(command!, rest, {
+    cwd: TEST_DIR,
+    env: { ...process.env, NODE_OPTIONS: '', ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const text = { out: '', err: '' };
   child.stdout.setEncoding('utf8').on('data', (part: string) => (text.out += part));
   child.stderr.setEncoding('utf8').on('data', (part: string) => (text.err += part));

@@ -141,15 +141,22 @@ describe('a path that is taken', () => {
         await change();
         await f.commit();
       }, options);
-    expect(await failure(race(() => f.writeFile('raced', 'theirs'), { raced: 'ours', other: 'x' }))).toMatchObject({ code: 'EEXIST', path: 'raced' });
+    expect(await failure(race(() => f.writeFile('raced', 'theirs'), { raced: 'ours', other: 'x' }))).toMatchObject({
+      code: 'EEXIST',
+      path: 'raced',
+    });
     expect(await contents(g)).not.toHaveProperty('other');
     await race(() => f.writeFile('equal', 'same'), { equal: 'same' });
     await race(() => f.writeFile('forced', 'theirs'), { forced: 'ours' }, { force: true });
     expect(await g.readFile('forced', 'utf8')).toBe('ours');
     expect(await (await g.snapshot('HEAD~1')).readFile('forced', 'utf8')).toBe('theirs');
     expect(await codeOf(race(() => f.writeFile('folder/x', 'theirs'), { folder: 'ours' }, { force: true }))).toBe('EEXIST');
-    expect(await codeOf(race(() => f.writeFile('folder2/x', 'theirs'), { folder2: 'ours' }, { force: true, onConflict: () => 'ours' }))).toBe('EEXIST');
-    expect(await codeOf(race(() => f.writeFile('asked', 'theirs'), { asked: 'ours' }, { force: true, onConflict: 'fail' }))).toBe('CAIRN_CONFLICT');
+    expect(
+      await codeOf(race(() => f.writeFile('folder2/x', 'theirs'), { folder2: 'ours' }, { force: true, onConflict: () => 'ours' })),
+    ).toBe('EEXIST');
+    expect(await codeOf(race(() => f.writeFile('asked', 'theirs'), { asked: 'ours' }, { force: true, onConflict: 'fail' }))).toBe(
+      'CAIRN_CONFLICT',
+    );
   });
 });
 
@@ -172,7 +179,9 @@ describe('putFile', () => {
     for (const remote of ['path', 'deep/er/url', 'data']) expectSameBytes(await volume.readFile(remote), big);
     expect((await volume.stat('path')).mtimeMs).toBe(1_234_567_890_500);
     expect((await volume.stat('path')).contentId).toBe((await volume.stat('data')).contentId);
-    expect(await Promise.all(['run', 'not-run', 'data-run', 'data'].map(async (remote) => (await volume.stat(remote)).executable))).toEqual([true, false, true, false]);
+    expect(await Promise.all(['run', 'not-run', 'data-run', 'data'].map(async (remote) => (await volume.stat(remote)).executable))).toEqual(
+      [true, false, true, false],
+    );
   });
 
   test('follows a symlink that it is given, and refuses what is no file', async () => {
@@ -247,7 +256,9 @@ describe('putDirectory', () => {
       'a.tmp': '', 'keep.tmp': '', 'd/a.tmp': '', 'd/b': '', 'build/x': '', 'd/build/y': '', 'root-only': '', 'd/root-only': '', 'cache/deep/er/z': '', 'cache/.keep': '',
     }); // prettier-ignore
     const volume = await volumeV();
-    await volume.batchUpload((batch) => batch.putDirectory(local, '/', { ignore: ['# a comment', '*.tmp', '!keep.tmp', 'build/', '/root-only', 'cache/**/z'] }));
+    await volume.batchUpload((batch) =>
+      batch.putDirectory(local, '/', { ignore: ['# a comment', '*.tmp', '!keep.tmp', 'build/', '/root-only', 'cache/**/z'] }),
+    );
     expect(Object.keys(await contents(volume)).sort()).toEqual(['cache/.keep', 'cache/deep/er', 'd/b', 'd/root-only', 'keep.tmp']);
   });
 

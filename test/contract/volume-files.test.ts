@@ -66,7 +66,8 @@ describe('writing', () => {
 
   test('what is no data is refused', async () => {
     const volume = await volumeV();
-    for (const wrong of [undefined, null, 5, {}, [1, 2]]) expect(await codeOf(volume.writeFile('a', wrong as never))).toBe('CAIRN_INVALID_ARGUMENT');
+    for (const wrong of [undefined, null, 5, {}, [1, 2]])
+      expect(await codeOf(volume.writeFile('a', wrong as never))).toBe('CAIRN_INVALID_ARGUMENT');
     async function* numbers(): AsyncGenerator<Uint8Array> {
       yield await Promise.resolve(7 as never);
     }
@@ -123,7 +124,8 @@ describe('an open file', () => {
     expect(await file.read(buffer)).toEqual({ bytesRead: 0 });
     await file[Symbol.asyncDispose]();
     expect(await volume.readFile('a', 'utf8')).toBe('Jello world!');
-    for (const call of [() => file.read(buffer), () => file.write(buffer), () => file.truncate()]) expect(await codeOf(call)).toBe('CAIRN_CLOSED');
+    for (const call of [() => file.read(buffer), () => file.write(buffer), () => file.truncate()])
+      expect(await codeOf(call)).toBe('CAIRN_CLOSED');
     await file.close();
   });
 
@@ -136,7 +138,8 @@ describe('an open file', () => {
       expect(await codeOf(volume.open('d', flags))).toBe('EISDIR');
       expect(await codeOf(volume.open('link', flags))).toBe('EINVAL');
     }
-    for (const position of [-1, 0.5, NaN, 2 ** 60]) expect(await codeOf(file.read(new Uint8Array(1), { position }))).toBe('CAIRN_INVALID_ARGUMENT');
+    for (const position of [-1, 0.5, NaN, 2 ** 60])
+      expect(await codeOf(file.read(new Uint8Array(1), { position }))).toBe('CAIRN_INVALID_ARGUMENT');
   });
 
   test('cuts and extends with zeros; what was cut off does not come back', async () => {
@@ -323,7 +326,13 @@ describe('copy', () => {
   test('a folder into itself is refused, but not an older version of it', async () => {
     const volume = await volumeWith({ 'd/a': '1' });
     await volume.commit();
-    for (const [from, to] of [['d', 'd'], ['d', 'd/e'], ['d', 'd/e/f'], ['', 'x'], ['', 'd']]) {
+    for (const [from, to] of [
+      ['d', 'd'],
+      ['d', 'd/e'],
+      ['d', 'd/e/f'],
+      ['', 'x'],
+      ['', 'd'],
+    ]) {
       expect([from, to, await codeOf(volume.copy(from!, to!, { recursive: true }))]).toEqual([from, to, 'EINVAL']);
     }
     const older = await volume.snapshot();
@@ -466,9 +475,10 @@ describe('rename and remove', () => {
 
 describe('entries', () => {
   test('folders list by name in byte order, with depth folder by folder, and never through links', async () => {
-    const volume = await volumeWith({ b: '', 'a/z': '', 'a/b/c': '', 'a-b': '', 'é': '', B: '', '\u{1f9ca}': '', '\uffee': '' });
+    const volume = await volumeWith({ b: '', 'a/z': '', 'a/b/c': '', 'a-b': '', é: '', B: '', '\u{1f9ca}': '', '\uffee': '' });
     await volume.symlink('a', 'link');
-    const names = async (path: string, recursive = false): Promise<string[]> => (await volume.listdir(path, { recursive })).map((entry) => entry.path);
+    const names = async (path: string, recursive = false): Promise<string[]> =>
+      (await volume.listdir(path, { recursive })).map((entry) => entry.path);
     expect(await names('/')).toEqual(['B', 'a', 'a-b', 'b', 'link', 'é', '\uffee', '\u{1f9ca}']);
     expect(await names('a/')).toEqual(['a/b', 'a/z']);
     expect((await names('', true)).filter((path) => path.startsWith('a/'))).toEqual(['a/b', 'a/z', 'a/b/c']);
@@ -481,9 +491,23 @@ describe('entries', () => {
     const volume = await volumeV(await temporaryStore({ clock: () => new Date(5) }));
     await volume.writeFile('d/a', 'abc', { executable: true });
     await volume.symlink('../anywhere/\u{1f9ca}', 'd/link');
-    expect(await volume.stat('/d/a')).toEqual({ path: 'd/a', type: 'file', size: 3, mtimeMs: 5, executable: true, contentId: expect.any(String) });
+    expect(await volume.stat('/d/a')).toEqual({
+      path: 'd/a',
+      type: 'file',
+      size: 3,
+      mtimeMs: 5,
+      executable: true,
+      contentId: expect.any(String),
+    });
     expect(await volume.stat('d/')).toEqual({ path: 'd', type: 'directory', size: 0, mtimeMs: 5, executable: false });
-    expect(await volume.stat('d/link')).toEqual({ path: 'd/link', type: 'symlink', size: 0, mtimeMs: 5, executable: false, symlinkTarget: '../anywhere/\u{1f9ca}' });
+    expect(await volume.stat('d/link')).toEqual({
+      path: 'd/link',
+      type: 'symlink',
+      size: 0,
+      mtimeMs: 5,
+      executable: false,
+      symlinkTarget: '../anywhere/\u{1f9ca}',
+    });
     expect(await failure(volume.stat('d/missing'))).toMatchObject({ code: 'ENOENT', path: 'd/missing' });
     expect([await volume.exists('d/a'), await volume.exists('d/a/b'), await volume.exists('d/link')]).toEqual([true, false, true]);
   });
@@ -491,7 +515,12 @@ describe('entries', () => {
   test('links are read as links only, and need a target', async () => {
     const volume = await volumeWith({ a: 'x' });
     await volume.symlink('a', 'link');
-    for (const call of [() => volume.readFile('link'), () => collect(volume.createReadStream('link')), () => volume.appendFile('link', 'y'), () => collect(volume.chunks('link'))]) {
+    for (const call of [
+      () => volume.readFile('link'),
+      () => collect(volume.createReadStream('link')),
+      () => volume.appendFile('link', 'y'),
+      () => collect(volume.chunks('link')),
+    ]) {
       expect(await codeOf(call)).toBe('EINVAL');
     }
     for (const target of ['', 'a\0b']) expect(await codeOf(volume.symlink(target, 'other'))).toBe('EINVAL');

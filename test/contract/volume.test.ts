@@ -51,7 +51,15 @@ describe('commit', () => {
   test('without changes makes no snapshot and returns the head', async () => {
     const { store, f, g } = await twoHandles({ a: 'x' });
     const again = await f.commit();
-    expect(again).toMatchObject({ changed: false, added: 0, modified: 0, removed: 0, overwritten: [], bytes: { logical: 0, new: 0, stored: 0 }, snapshot: { generation: 1 } });
+    expect(again).toMatchObject({
+      changed: false,
+      added: 0,
+      modified: 0,
+      removed: 0,
+      overwritten: [],
+      bytes: { logical: 0, new: 0, stored: 0 },
+      snapshot: { generation: 1 },
+    });
     await g.writeFile('b', 'y');
     const { snapshot } = await g.commit();
     expect(await f.commit()).toMatchObject({ changed: false, snapshot });
@@ -245,18 +253,21 @@ describe('a path that two handles changed', () => {
 });
 
 describe('folders that two handles changed', () => {
-  test.each([true, false])('a file against a folder (ours is the file: %s): the losing side goes as a whole, all of it named', async (oursIsFile) => {
-    const { f, g } = await twoHandles();
-    const [file, folder] = oursIsFile ? [g, f] : [f, g];
-    await file.writeFile('x', 'file');
-    await writeAll(folder, { 'x/a': '1', 'x/d/b': '2' });
-    await f.commit();
-    const { overwritten } = await g.commit();
-    if (oursIsFile) expect(overwritten).toEqual(expect.arrayContaining(['x/a', 'x/d/b']));
-    else expect(overwritten).toEqual(['x']);
-    expect(await contents(g)).toEqual(oursIsFile ? { x: 'file' } : { 'x/a': '1', 'x/d/b': '2' });
-    expect(await contents(await g.snapshot('HEAD~1'))).toEqual(oursIsFile ? { 'x/a': '1', 'x/d/b': '2' } : { x: 'file' });
-  });
+  test.each([true, false])(
+    'a file against a folder (ours is the file: %s): the losing side goes as a whole, all of it named',
+    async (oursIsFile) => {
+      const { f, g } = await twoHandles();
+      const [file, folder] = oursIsFile ? [g, f] : [f, g];
+      await file.writeFile('x', 'file');
+      await writeAll(folder, { 'x/a': '1', 'x/d/b': '2' });
+      await f.commit();
+      const { overwritten } = await g.commit();
+      if (oursIsFile) expect(overwritten).toEqual(expect.arrayContaining(['x/a', 'x/d/b']));
+      else expect(overwritten).toEqual(['x']);
+      expect(await contents(g)).toEqual(oursIsFile ? { x: 'file' } : { 'x/a': '1', 'x/d/b': '2' });
+      expect(await contents(await g.snapshot('HEAD~1'))).toEqual(oursIsFile ? { 'x/a': '1', 'x/d/b': '2' } : { x: 'file' });
+    },
+  );
 
   test('a removed folder takes what its remover saw; what others added stays, with its folders', async () => {
     const { f, g } = await twoHandles({ 'd/seen': 'x', 'd/e/seen': 'x', 'd/h/seen': 'x' });

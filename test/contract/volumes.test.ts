@@ -11,7 +11,15 @@ describe('volumes', () => {
   test('create makes an empty one; a second is refused unless allowed', async () => {
     const store = await temporaryStore({ clock: () => new Date(1e12) });
     await store.volumes.create('a');
-    expect(await store.volumes.info('a')).toEqual({ name: 'a', head: null, generation: 0, createdAt: new Date(1e12), updatedAt: null, files: 0, size: 0 });
+    expect(await store.volumes.info('a')).toEqual({
+      name: 'a',
+      head: null,
+      generation: 0,
+      createdAt: new Date(1e12),
+      updatedAt: null,
+      files: 0,
+      size: 0,
+    });
     expect(await store.volumes.create('a').catch((error: unknown) => error)).toBeInstanceOf(VolumeExistsError);
     expect(await failure(store.volumes.create('a'))).toMatchObject({ code: 'CAIRN_VOLUME_EXISTS', volume: 'a' });
     await store.volumes.create('a', { allowExisting: true });
@@ -97,7 +105,9 @@ describe('volumes', () => {
     await store.volumes.fork('v', 'some', { at: 'two' });
     await store.volumes.fork('v', 'first', { at: 'HEAD~2' });
     expect((await store.usage()).stored).toBe(stored);
-    const heads = await Promise.all(['all', 'some', 'first'].map(async (name) => (await store.volumes.fromName(name)).readFile('a', 'utf8')));
+    const heads = await Promise.all(
+      ['all', 'some', 'first'].map(async (name) => (await store.volumes.fromName(name)).readFile('a', 'utf8')),
+    );
     expect(heads).toEqual(['3', '2', '1']);
 
     const some = await store.volumes.fromName('some');

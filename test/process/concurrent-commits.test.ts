@@ -80,7 +80,10 @@ function expectedTrees(history: SnapshotInfo[]): Tree[] {
 }
 
 function shown(tree: Tree): { [path: string]: string | null } {
-  const texts = [...tree].map(([path, node]): [string, string | null] => [path, node.type === 'file' ? Buffer.from(node.bytes).toString() : null]);
+  const texts = [...tree].map(([path, node]): [string, string | null] => [
+    path,
+    node.type === 'file' ? Buffer.from(node.bytes).toString() : null,
+  ]);
   return Object.fromEntries(texts.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
@@ -89,7 +92,10 @@ async function shownSnapshot(store: Store, id: string): Promise<{ [path: string]
   const snapshot = await volume.snapshot(id);
   const entries = await snapshot.listdir('', { recursive: true });
   const texts = await Promise.all(
-    entries.map(async ({ path, type }): Promise<[string, string | null]> => [path, type === 'file' ? await snapshot.readFile(path, 'utf8') : null]),
+    entries.map(async ({ path, type }): Promise<[string, string | null]> => [
+      path,
+      type === 'file' ? await snapshot.readFile(path, 'utf8') : null,
+    ]),
   );
   return Object.fromEntries(texts.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
@@ -98,51 +104,60 @@ describe('processes that commit to one volume at once, some killed', () => {
   test.each([
     [2, 3],
     [8, 1],
-  ])('%i writers: nothing acknowledged is lost, history is one chain, and every tree is what last-write-wins gives', async (writers, kills) => {
-    const random = randomFrom(testSeed(`concurrent-commits ${writers}`));
-    const dir = join(tempDir(), 'store');
-    const setUp = await openStore(dir, { workers: 1 });
-    await setUp.volumes.create(VOLUME);
-    await setUp.close();
+  ])(
+    '%i writers: nothing acknowledged is lost, history is one chain, and every tree is what last-write-wins gives',
+    async (writers, kills) => {
+      const random = randomFrom(testSeed(`concurrent-commits ${writers}`));
+      const dir = join(tempDir(), 'store');
+      const setUp = await openStore(dir, { workers: 1 });
+      await setUp.volumes.create(VOLUME);
+      await setUp.close();
 
-    const observer = Child.start('observer.mjs', { dir, volume: VOLUME });
-    await observer.hears((saying) => saying.say === 'ready');
-    const record: Record = { tried: new Set(), acknowledged: new Map(), inDoubt: new Set(), kills: 0 };
-    await Promise.all(Array.from({ length: writers }, (_, number) => runWriter(dir, number, KILLS === undefined ? kills : Number(KILLS), random, record)));
-    observer.stop();
-    const seen = (await observer.succeeds()).filter((saying) => saying.say === 'saw') as Sighting[];
+      const observer = Child.start('observer.mjs', { dir, volume: VOLUME });
+      await observer.hears((saying) => saying.say === 'ready');
+      const record: Record = { tried: new Set(), acknowledged: new Map(), inDoubt: new Set(), kills: 0 };
+      await Promise.all(
+        Array.from({ length: writers }, (_, number) => runWriter(dir, number, KILLS === undefined ? kills : Number(KILLS), random, record)),
+      );
+      observer.stop();
+      const seen = (await observer.succeeds()).filter((saying) => saying.say === 'saw') as Sighting[];
 
-    const store = await openStore(dir, { workers: 2 });
-    try {
-      const volume = await store.volumes.fromName(VOLUME);
-      const history: SnapshotInfo[] = [];
-      for await (const info of volume.history()) history.unshift(info);
+      const store = await openStore(dir, { workers: 2 });
+      try {
+        const volume = await store.volumes.fromName(VOLUME);
+        const history: SnapshotInfo[] = [];
+        for await (const info of volume.history()) history.unshift(info);
 
-      expect(history.map((info) => info.generation)).toEqual(history.map((_, i) => i + 1));
-      expect(history.map((info) => info.parent)).toEqual([null, ...history.slice(0, -1).map((info) => info.id)]);
-      const published = new Map(history.map((info) => [info.message, info.id]));
-      expect(published.size).toBe(history.length);
-      for (const [commit, id] of record.acknowledged) expect([commit, published.get(commit)]).toEqual([commit, id]);
-      for (const commit of published.keys()) expect(record.acknowledged.has(commit) || record.inDoubt.has(commit), commit).toBe(true);
-      expect(record.acknowledged.size).toBe(writers * COMMITS);
+        expect(history.map((info) => info.generation)).toEqual(history.map((_, i) => i + 1));
+        expect(history.map((info) => info.parent)).toEqual([null, ...history.slice(0, -1).map((info) => info.id)]);
+        const published = new Map(history.map((info) => [info.message, info.id]));
+        expect(published.size).toBe(history.length);
+        for (const [commit, id] of record.acknowledged) expect([commit, published.get(commit)]).toEqual([commit, id]);
+        for (const commit of published.keys()) expect(record.acknowledged.has(commit) || record.inDoubt.has(commit), commit).toBe(true);
+        expect(record.acknowledged.size).toBe(writers * COMMITS);
 
-      const trees = expectedTrees(history);
-      for (const { generation, id } of history) expect(await shownSnapshot(store, id), `generation ${generation}`).toEqual(shown(trees[generation]!));
+        const trees = expectedTrees(history);
+        for (const { generation, id } of history)
+          expect(await shownSnapshot(store, id), `generation ${generation}`).toEqual(shown(trees[generation]!));
 
-      expect(seen.length).toBeGreaterThan(0);
-      expect(seen.map(({ generation }) => generation)).toEqual(seen.map(({ generation }) => generation).sort((a, b) => a - b));
-      for (const { generation, id, files } of seen) {
-        expect(id).toBe(history[generation - 1]!.id);
-        expect(files, `as seen at generation ${generation}`).toEqual(shown(trees[generation]!));
+        expect(seen.length).toBeGreaterThan(0);
+        expect(seen.map(({ generation }) => generation)).toEqual(seen.map(({ generation }) => generation).sort((a, b) => a - b));
+        for (const { generation, id, files } of seen) {
+          expect(id).toBe(history[generation - 1]!.id);
+          expect(files, `as seen at generation ${generation}`).toEqual(shown(trees[generation]!));
+        }
+
+        await volume.writeFile('after', 'all');
+        await volume.commit();
+        expect(readdirSync(join(dir, 'packs', 'incoming'))).toEqual([]);
+        expect(await store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
+      } finally {
+        await store.close();
       }
-
-      await volume.writeFile('after', 'all');
-      await volume.commit();
-      expect(readdirSync(join(dir, 'packs', 'incoming'))).toEqual([]);
-      expect(await store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
-    } finally {
-      await store.close();
-    }
-    console.log(`${writers} writers: ${record.acknowledged.size} commits, ${record.kills} kills, ${record.inDoubt.size} in doubt, ${seen.length} heads seen`);
-  }, 300_000);
+      console.log(
+        `${writers} writers: ${record.acknowledged.size} commits, ${record.kills} kills, ${record.inDoubt.size} in doubt, ${seen.length} heads seen`,
+      );
+    },
+    300_000,
+  );
 });

@@ -73,7 +73,10 @@ describe('a store that is made', () => {
     const folders = readdirSync(dir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isDirectory());
     const made = readFileSync(log, 'utf8').split('\n');
     for (const folder of [dir, ...folders.map(({ parentPath, name }) => join(parentPath, name))]) {
-      expect(made.some((line) => line === `mkdir ${folder}` || line.startsWith(`mkdir ${folder}/`)), folder).toBe(true);
+      expect(
+        made.some((line) => line === `mkdir ${folder}` || line.startsWith(`mkdir ${folder}/`)),
+        folder,
+      ).toBe(true);
     }
     await store.close();
   });
@@ -94,7 +97,13 @@ describe('a volume that another process deletes', () => {
     expect(await snapshot.readFile('small', 'utf8')).toBe('small');
     expect(Buffer.compare(await volume.readFile('large'), noise(5_000_000, 1))).toBe(0);
     expect(await volume.readFile('mine', 'utf8')).toBe('mine');
-    for (const call of [() => volume.commit(), () => volume.reload(), () => volume.tag('t'), () => store.volumes.info('v'), () => store.volumes.fromName('v')]) {
+    for (const call of [
+      () => volume.commit(),
+      () => volume.reload(),
+      () => volume.tag('t'),
+      () => store.volumes.info('v'),
+      () => store.volumes.fromName('v'),
+    ]) {
       const failure = await failureOf(call());
       expect(isCairnError(failure), String(failure)).toBe(true);
       expect((failure as { code: string }).code).toMatch(/^CAIRN_(VOLUME|SNAPSHOT)_NOT_FOUND$/);
@@ -132,7 +141,8 @@ describe('a thread of an engine that dies', () => {
     const base = tempDir();
     const flag = join(base, 'die');
     const dir = join(base, 'store');
-    const open = (): ReturnType<typeof openStoreOn> => openStoreOn({ durable: true, module: EXITING_DISK, options: { flag } }, dir, { workers: 2 });
+    const open = (): ReturnType<typeof openStoreOn> =>
+      openStoreOn({ durable: true, module: EXITING_DISK, options: { flag } }, dir, { workers: 2 });
     return { flag, dir, open };
   };
 
@@ -165,7 +175,10 @@ describe('a thread of an engine that dies', () => {
     await volume.commit();
     writeFileSync(flag, '');
     const target = new Uint8Array(data.length);
-    const [read, write] = await Promise.allSettled([volume.readInto({ path: 'large', target }), volume.writeFile('more', noise(20_000_000, 2))]);
+    const [read, write] = await Promise.allSettled([
+      volume.readInto({ path: 'large', target }),
+      volume.writeFile('more', noise(20_000_000, 2)),
+    ]);
     rmSync(flag);
     expect(read).toMatchObject({ status: 'fulfilled', value: data.length });
     expect(Buffer.compare(target, data)).toBe(0);

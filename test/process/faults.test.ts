@@ -116,20 +116,28 @@ describe('when a disk call fails', () => {
     ['EIO', 'EIO', 2],
     ['EMFILE', 'EMFILE', 3],
     ['short', 'ENOSPC', 4],
-  ] as const)('by %s, whichever it is, the operation fails with a typed error, the store is as before, and the operation works when repeated', async (error, code, first) => {
-    const faulty = await FaultyStore.make({ error, kinds: STRICT });
-    const failures: { [name: string]: number } = {};
-    for (const name of Object.keys(OPERATIONS)) {
-      failures[name] = await failCalls(faulty, name, SHARES === 1 ? 1 : first, code);
-      expect(failures[name], name).toBeGreaterThan(0);
-    }
-    const before = await stateOf(faulty.store);
-    await faulty.reopen();
-    expect(await stateOf(faulty.store)).toEqual(before);
-    expect(await faulty.store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
-    await faulty.store.close();
-    console.log(`${error}: ${Object.entries(failures).map((entry) => entry.join(' ')).join(', ')}`);
-  }, 300_000);
+  ] as const)(
+    'by %s, whichever it is, the operation fails with a typed error, the store is as before, and the operation works when repeated',
+    async (error, code, first) => {
+      const faulty = await FaultyStore.make({ error, kinds: STRICT });
+      const failures: { [name: string]: number } = {};
+      for (const name of Object.keys(OPERATIONS)) {
+        failures[name] = await failCalls(faulty, name, SHARES === 1 ? 1 : first, code);
+        expect(failures[name], name).toBeGreaterThan(0);
+      }
+      const before = await stateOf(faulty.store);
+      await faulty.reopen();
+      expect(await stateOf(faulty.store)).toEqual(before);
+      expect(await faulty.store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
+      await faulty.store.close();
+      console.log(
+        `${error}: ${Object.entries(failures)
+          .map((entry) => entry.join(' '))
+          .join(', ')}`,
+      );
+    },
+    300_000,
+  );
 
   test('while an unfinished file is deleted, nobody needs to know', async () => {
     const faulty = await FaultyStore.make({ error: 'EIO', kinds: ['unlink'] });
@@ -153,30 +161,34 @@ describe('when a disk call fails', () => {
   test.each([
     [2, 1],
     [4, 3],
-  ])('and the next %i minus one as well, the operation has happened or it has not, and the store goes on', async (times, stride) => {
-    const faulty = await FaultyStore.make({ error: 'EIO', times });
-    let stood = 0;
-    for (const name of Object.keys(OPERATIONS)) {
-      for (let n = 1, fired = true; fired; n += stride) {
-        const i = ++number;
-        await OPERATIONS[name]!.before?.(faulty.store, i);
-        const before = await stateOf(faulty.store);
-        faulty.arm(n);
-        const failure = await failureOf(OPERATIONS[name]!.run(faulty.store, i, faulty.sources));
-        fired = faulty.disarm();
-        expect(isCairnError(failure) ? failure.code : failure, `${name}, call ${n}`).toBeOneOf([undefined, 'EIO']);
-        // A change that was left in the journal counts from the next one on.
-        await OPERATIONS['create']!.run(faulty.store, i + 0.5, faulty.sources);
-        const state = await stateOf(faulty.store);
-        const [old, done] = [before, after(before, name, i)].map((state) => after(state, 'create', i + 0.5));
-        const stands = failure !== undefined && isEqual(state, done);
-        if (stands) stood++;
-        expect(state, `${name}, call ${n}`).toEqual(failure === undefined || stands ? done : old);
+  ])(
+    'and the next %i minus one as well, the operation has happened or it has not, and the store goes on',
+    async (times, stride) => {
+      const faulty = await FaultyStore.make({ error: 'EIO', times });
+      let stood = 0;
+      for (const name of Object.keys(OPERATIONS)) {
+        for (let n = 1, fired = true; fired; n += stride) {
+          const i = ++number;
+          await OPERATIONS[name]!.before?.(faulty.store, i);
+          const before = await stateOf(faulty.store);
+          faulty.arm(n);
+          const failure = await failureOf(OPERATIONS[name]!.run(faulty.store, i, faulty.sources));
+          fired = faulty.disarm();
+          expect(isCairnError(failure) ? failure.code : failure, `${name}, call ${n}`).toBeOneOf([undefined, 'EIO']);
+          // A change that was left in the journal counts from the next one on.
+          await OPERATIONS['create']!.run(faulty.store, i + 0.5, faulty.sources);
+          const state = await stateOf(faulty.store);
+          const [old, done] = [before, after(before, name, i)].map((state) => after(state, 'create', i + 0.5));
+          const stands = failure !== undefined && isEqual(state, done);
+          if (stands) stood++;
+          expect(state, `${name}, call ${n}`).toEqual(failure === undefined || stands ? done : old);
+        }
       }
-    }
-    await faulty.reopen();
-    expect(await faulty.store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
-    await faulty.store.close();
-    console.log(`${times} in a row: ${stood} changes stood although their call failed`);
-  }, 300_000);
+      await faulty.reopen();
+      expect(await faulty.store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
+      await faulty.store.close();
+      console.log(`${times} in a row: ${stood} changes stood although their call failed`);
+    },
+    300_000,
+  );
 });

@@ -40,7 +40,7 @@ function fillUp(pagesLeft = 0): () => void {
   const ballast = join(mounted!, 'ballast');
   const fd = openSync(ballast, 'wx');
   let length = 0;
-  for (let size = MIB; size >= 1; ) {
+  for (let size = MIB; size >= 1;) {
     try {
       const written = writeSync(fd, Buffer.alloc(size, 1));
       length += written;
@@ -85,30 +85,33 @@ describe.skipIf(mounted === undefined)('on a disk that is really full', () => {
     ['many small pieces of memory', async (batch: Batch) => putPieces(batch, 4000, 10_000)],
     ['a large file', async (batch: Batch) => batch.putDirectory(folderOf(1, 40 * MIB), 'big')],
     ['many files', async (batch: Batch) => batch.putDirectory(folderOf(300, 150_000), 'big')],
-  ])('storing more than fits, %s, fails as a whole; what is there can be read, and small changes and deletions work', async (what, edit) => {
-    const store = await openStore(dir, { workers: 2 });
-    try {
-      let state = await stateOf(store);
-      const volume = await store.volumes.fromName('main');
-      const error: unknown = await volume.batchUpload(edit).catch((failure: unknown) => failure);
-      expect(isCairnError(error, 'ENOSPC'), String(error)).toBe(true);
-      expect(error).toHaveProperty('hint');
-      expect(await stateOf(store)).toEqual(state);
-      expect(await store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
-      expect(readdirSync(join(dir, 'packs', 'incoming'))).toEqual([]);
+  ])(
+    'storing more than fits, %s, fails as a whole; what is there can be read, and small changes and deletions work',
+    async (what, edit) => {
+      const store = await openStore(dir, { workers: 2 });
+      try {
+        let state = await stateOf(store);
+        const volume = await store.volumes.fromName('main');
+        const error: unknown = await volume.batchUpload(edit).catch((failure: unknown) => failure);
+        expect(isCairnError(error, 'ENOSPC'), String(error)).toBe(true);
+        expect(error).toHaveProperty('hint');
+        expect(await stateOf(store)).toEqual(state);
+        expect(await store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
+        expect(readdirSync(join(dir, 'packs', 'incoming'))).toEqual([]);
 
-      const i = what.length;
-      for (const name of ['commit', 'create', 'tag', 'rename', 'fork']) {
-        await OPERATIONS[name]!.run(store, i, sources);
-        state = after(state, name, i);
+        const i = what.length;
+        for (const name of ['commit', 'create', 'tag', 'rename', 'fork']) {
+          await OPERATIONS[name]!.run(store, i, sources);
+          state = after(state, name, i);
+        }
+        await store.volumes.delete(`fork-${i}`);
+        delete state[`fork-${i}`];
+        expect(await stateOf(store)).toEqual(state);
+      } finally {
+        await store.close();
       }
-      await store.volumes.delete(`fork-${i}`);
-      delete state[`fork-${i}`];
-      expect(await stateOf(store)).toEqual(state);
-    } finally {
-      await store.close();
-    }
-  });
+    },
+  );
 
   test('to the last byte, or nearly so, a change fails by ENOSPC or is done, and with room again everything goes on', async () => {
     const store = await openStore(dir, { workers: 1 });

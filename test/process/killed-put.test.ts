@@ -56,10 +56,13 @@ async function expectUntouched(dir: string): Promise<number> {
 async function expectEqualsSource(dir: string): Promise<void> {
   await withStore(dir, async (store) => {
     const volume = await store.volumes.fromName('v');
-    const stored = (await volume.listdir('models', { recursive: true })).filter(({ type }) => type === 'file').map(({ path }) => path.slice('models/'.length));
+    const stored = (await volume.listdir('models', { recursive: true }))
+      .filter(({ type }) => type === 'file')
+      .map(({ path }) => path.slice('models/'.length));
     const local = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((path) => statSync(join(source, path)).isFile());
     expect(stored.sort()).toEqual(local.sort());
-    for (const path of local) expect(Buffer.compare(await volume.readFile(`models/${path}`), readFileSync(join(source, path))), path).toBe(0);
+    for (const path of local)
+      expect(Buffer.compare(await volume.readFile(`models/${path}`), readFileSync(join(source, path))), path).toBe(0);
     expect(await store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
   });
   expect(readdirSync(join(dir, 'packs', 'incoming'))).toEqual([]);
@@ -106,6 +109,8 @@ describe('an upload killed by SIGKILL', () => {
     // Of what the packs hold a little is their own.
     expect(bytes.new).toBeLessThanOrEqual(sourceBytes - 0.99 * sealed);
     await expectEqualsSource(dir);
-    console.log(`${kills} kills; ${(sealed / MIB).toFixed(0)} of ${(sourceBytes / MIB).toFixed(0)} MiB survived them, ${(bytes.new / MIB).toFixed(0)} MiB were new at last`);
+    console.log(
+      `${kills} kills; ${(sealed / MIB).toFixed(0)} of ${(sourceBytes / MIB).toFixed(0)} MiB survived them, ${(bytes.new / MIB).toFixed(0)} MiB were new at last`,
+    );
   }, 300_000);
 });

@@ -64,6 +64,8 @@ describe('a process killed at any of its disk calls', () => {
         expect(readdirSync(join(dir, 'refs')).filter((name) => name.startsWith('.'))).toEqual([]);
       });
     }
-    console.log(`${KILLS} kills, ${counts.done} changes acknowledged; the last one whole ${counts.whole} times, undone ${counts.undone} times`);
+    console.log(
+      `${KILLS} kills, ${counts.done} changes acknowledged; the last one whole ${counts.whole} times, undone ${counts.undone} times`,
+    );
   }, 600_000);
 });

@@ -39,14 +39,29 @@ interface Change {
 }
 
 const change: fc.Arbitrary<Change> = fc.oneof(
-  { weight: 6, arbitrary: fc.tuple(volumeName, path, size, fc.nat(9)).map(([v, p, length, seed]) => named(`commit ${v} ${p} ${length}`, (s) => writeAndCommit(s, v, p, length, seed))) },
+  {
+    weight: 6,
+    arbitrary: fc
+      .tuple(volumeName, path, size, fc.nat(9))
+      .map(([v, p, length, seed]) => named(`commit ${v} ${p} ${length}`, (s) => writeAndCommit(s, v, p, length, seed))),
+  },
   { weight: 2, arbitrary: fc.tuple(volumeName, path).map(([v, p]) => named(`remove ${v} ${p}`, (s) => removeAndCommit(s, v, p))) },
   volumeName.map((v) => named(`delete ${v}`, (s) => s.volumes.delete(v))),
   fc.tuple(volumeName, volumeName).map(([from, to]) => named(`rename ${from} ${to}`, (s) => s.volumes.rename(from, to))),
-  fc.tuple(volumeName, volumeName, fc.nat(2)).map(([from, to, back]) => named(`fork ${from}@HEAD~${back} ${to}`, (s) => s.volumes.fork(from, to, { at: `HEAD~${back}` }))),
-  fc.tuple(volumeName, fc.nat(2), fc.nat(3)).map(([v, tag, back]) => named(`tag ${v} t${tag} ${back}`, async (s) => (await s.volumes.fromName(v)).tag(`t${tag}`, `HEAD~${back}`, { force: true }))),
-  fc.tuple(volumeName, fc.nat(2)).map(([v, tag]) => named(`untag ${v} t${tag}`, async (s) => (await s.volumes.fromName(v)).untag(`t${tag}`))),
-  fc.tuple(volumeName, fc.nat(3)).map(([v, back]) => named(`rollback ${v} ${back}`, async (s) => void (await (await s.volumes.fromName(v)).rollback(`HEAD~${back}`)))),
+  fc
+    .tuple(volumeName, volumeName, fc.nat(2))
+    .map(([from, to, back]) => named(`fork ${from}@HEAD~${back} ${to}`, (s) => s.volumes.fork(from, to, { at: `HEAD~${back}` }))),
+  fc
+    .tuple(volumeName, fc.nat(2), fc.nat(3))
+    .map(([v, tag, back]) =>
+      named(`tag ${v} t${tag} ${back}`, async (s) => (await s.volumes.fromName(v)).tag(`t${tag}`, `HEAD~${back}`, { force: true })),
+    ),
+  fc
+    .tuple(volumeName, fc.nat(2))
+    .map(([v, tag]) => named(`untag ${v} t${tag}`, async (s) => (await s.volumes.fromName(v)).untag(`t${tag}`))),
+  fc
+    .tuple(volumeName, fc.nat(3))
+    .map(([v, back]) => named(`rollback ${v} ${back}`, async (s) => void (await (await s.volumes.fromName(v)).rollback(`HEAD~${back}`)))),
 );
 
 function named(name: string, run: Change['run']): Change & { toString(): string } {

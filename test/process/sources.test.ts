@@ -41,7 +41,10 @@ function versionsOf(bytes: Uint8Array): number[] {
   const versions: number[] = [];
   for (let at = 0; at < words.length; at += BLOCK / 4) {
     const block = words.subarray(at, at + BLOCK / 4);
-    expect(block.every((word) => word === block[0]), 'a block that was half written').toBe(true);
+    expect(
+      block.every((word) => word === block[0]),
+      'a block that was half written',
+    ).toBe(true);
     versions.push(block[0]!);
   }
   return versions;
@@ -52,7 +55,9 @@ function everWas(change: string, bytes: Uint8Array): boolean {
   const versions = versionsOf(bytes);
   if (change !== 'rewrite') return versions.every((version, number) => version === number);
   const [first, last] = [versions[0]!, versions.at(-1)!];
-  return first - last <= 1 && versions.every((version, number) => version === first || (version === last && number >= versions.indexOf(last)));
+  return (
+    first - last <= 1 && versions.every((version, number) => version === first || (version === last && number >= versions.indexOf(last)))
+  );
 }
 
 describe('a source that another process changes while it is stored', () => {
@@ -75,7 +80,8 @@ describe('a source that another process changes while it is stored', () => {
       if (failure !== undefined) expect(failure).toMatchObject({ path });
     }
     await writer.kill();
-    for (const code of codes) expect(change === 'vanish' ? ['stored', 'ENOENT', 'CAIRN_SOURCE_CHANGED'] : ['stored', 'CAIRN_SOURCE_CHANGED']).toContain(code);
+    for (const code of codes)
+      expect(change === 'vanish' ? ['stored', 'ENOENT', 'CAIRN_SOURCE_CHANGED'] : ['stored', 'CAIRN_SOURCE_CHANGED']).toContain(code);
     // So long a file is never left alone while it is read.
     if (change !== 'vanish' && size >= 40 * MIB) expect(codes).not.toContain('stored');
 
@@ -127,7 +133,9 @@ describe('a source that another process changes while it is stored', () => {
       truncateSync(join(dir, 'file-2'), 0);
     });
     for (let i = 0; i < files; i++) {
-      expect(Buffer.compare(await volume.readFile(`changed-${files}/file-${i}`), readFileSync(join(dir, `file-${i}`))), `file-${i}`).toBe(0);
+      expect(Buffer.compare(await volume.readFile(`changed-${files}/file-${i}`), readFileSync(join(dir, `file-${i}`))), `file-${i}`).toBe(
+        0,
+      );
     }
   });
 });

@@ -19,16 +19,96 @@ const position = fc.oneof(fc.integer({ min: 0, max: 200 }), fc.constantFrom(8192
 type Command = (world: World) => Promise<void>;
 
 const command: fc.Arbitrary<{ name: string; run: Command }> = fc.oneof(
-  fc.tuple(handle, path, bytes).map(([h, p, data]) => named(`write ${h} ${p} ${data.length}`, (w) => w.both(h, (v) => v.writeFile(p, data), (m) => m.writeFile(p, data)))),
-  fc.tuple(handle, path, bytes).map(([h, p, data]) => named(`append ${h} ${p} ${data.length}`, (w) => w.both(h, (v) => v.appendFile(p, data), (m) => m.appendFile(p, data)))),
-  fc.tuple(handle, path, position, bytes).map(([h, p, at, data]) => named(`overwrite ${h} ${p} @${at} ${data.length}`, (w) => w.both(h, (v) => overwrite(v, p, at, data), (m) => m.overwrite(p, at, data)))),
-  fc.tuple(handle, path, size).map(([h, p, length]) => named(`truncate ${h} ${p} ${length}`, (w) => w.both(h, (v) => truncate(v, p, length), (m) => m.truncate(p, length)))),
-  fc.tuple(handle, path).map(([h, p]) => named(`mkdir ${h} ${p}`, (w) => w.both(h, (v) => v.mkdir(p), (m) => m.mkdir(p)))),
-  fc.tuple(handle, path).map(([h, p]) => named(`symlink ${h} ${p}`, (w) => w.both(h, (v) => v.symlink('to', p), (m) => m.symlink('to', p)))),
-  fc.tuple(handle, path, fc.boolean()).map(([h, p, recursive]) => named(`remove ${h} ${p} ${recursive}`, (w) => w.both(h, (v) => v.remove(p, { recursive }), (m) => m.remove(p, recursive)))),
-  fc.tuple(handle, path, path).map(([h, from, to]) => named(`rename ${h} ${from} ${to}`, (w) => w.both(h, (v) => v.rename(from, to), (m) => m.rename(from, to)))),
-  fc.tuple(handle, path, path).map(([h, from, to]) => named(`copy ${h} ${from} ${to}`, (w) => w.both(h, (v) => v.copy(from, to), (m) => m.copy(from, to)))),
-  fc.tuple(handle, path).map(([h, p]) => named(`read ${h} ${p}`, (w) => w.both(h, async (v) => Buffer.from(await v.readFile(p)).toString('base64'), (m) => Buffer.from(m.read(p)).toString('base64')))),
+  fc.tuple(handle, path, bytes).map(([h, p, data]) =>
+    named(`write ${h} ${p} ${data.length}`, (w) =>
+      w.both(
+        h,
+        (v) => v.writeFile(p, data),
+        (m) => m.writeFile(p, data),
+      ),
+    ),
+  ),
+  fc.tuple(handle, path, bytes).map(([h, p, data]) =>
+    named(`append ${h} ${p} ${data.length}`, (w) =>
+      w.both(
+        h,
+        (v) => v.appendFile(p, data),
+        (m) => m.appendFile(p, data),
+      ),
+    ),
+  ),
+  fc.tuple(handle, path, position, bytes).map(([h, p, at, data]) =>
+    named(`overwrite ${h} ${p} @${at} ${data.length}`, (w) =>
+      w.both(
+        h,
+        (v) => overwrite(v, p, at, data),
+        (m) => m.overwrite(p, at, data),
+      ),
+    ),
+  ),
+  fc.tuple(handle, path, size).map(([h, p, length]) =>
+    named(`truncate ${h} ${p} ${length}`, (w) =>
+      w.both(
+        h,
+        (v) => truncate(v, p, length),
+        (m) => m.truncate(p, length),
+      ),
+    ),
+  ),
+  fc.tuple(handle, path).map(([h, p]) =>
+    named(`mkdir ${h} ${p}`, (w) =>
+      w.both(
+        h,
+        (v) => v.mkdir(p),
+        (m) => m.mkdir(p),
+      ),
+    ),
+  ),
+  fc.tuple(handle, path).map(([h, p]) =>
+    named(`symlink ${h} ${p}`, (w) =>
+      w.both(
+        h,
+        (v) => v.symlink('to', p),
+        (m) => m.symlink('to', p),
+      ),
+    ),
+  ),
+  fc.tuple(handle, path, fc.boolean()).map(([h, p, recursive]) =>
+    named(`remove ${h} ${p} ${recursive}`, (w) =>
+      w.both(
+        h,
+        (v) => v.remove(p, { recursive }),
+        (m) => m.remove(p, recursive),
+      ),
+    ),
+  ),
+  fc.tuple(handle, path, path).map(([h, from, to]) =>
+    named(`rename ${h} ${from} ${to}`, (w) =>
+      w.both(
+        h,
+        (v) => v.rename(from, to),
+        (m) => m.rename(from, to),
+      ),
+    ),
+  ),
+  fc.tuple(handle, path, path).map(([h, from, to]) =>
+    named(`copy ${h} ${from} ${to}`, (w) =>
+      w.both(
+        h,
+        (v) => v.copy(from, to),
+        (m) => m.copy(from, to),
+      ),
+    ),
+  ),
+  fc.tuple(handle, path).map(([h, p]) =>
+    named(`read ${h} ${p}`, (w) =>
+      w.both(
+        h,
+        async (v) => Buffer.from(await v.readFile(p)).toString('base64'),
+        (m) => Buffer.from(m.read(p)).toString('base64'),
+      ),
+    ),
+  ),
   handle.map((h) => named(`commit ${h}`, (w) => w.commit(h))),
   handle.map((h) => named(`reload ${h}`, (w) => w.reload(h, false))),
   handle.map((h) => named(`discard ${h}`, (w) => w.reload(h, true))),
@@ -54,7 +134,11 @@ class World {
   }
 
   async open(count: number): Promise<void> {
-    for (let i = 0; i < count; i++) this.handles.push({ real: await this.store.volumes.fromName(this.name, { createIfMissing: true }), model: new ModelHandle(this.head) });
+    for (let i = 0; i < count; i++)
+      this.handles.push({
+        real: await this.store.volumes.fromName(this.name, { createIfMissing: true }),
+        model: new ModelHandle(this.head),
+      });
   }
 
   /** The same call on both: the same result, or the same error code. */
@@ -124,7 +208,11 @@ async function contents(view: Pick<Volume, 'listdir' | 'readFile'>): Promise<Tre
   const tree: Tree = new Map();
   for (const entry of await view.listdir('', { recursive: true })) {
     const node: Node =
-      entry.type === 'file' ? { type: 'file', bytes: await view.readFile(entry.path) } : entry.type === 'symlink' ? { type: 'symlink', target: entry.symlinkTarget ?? '' } : { type: 'directory' };
+      entry.type === 'file'
+        ? { type: 'file', bytes: await view.readFile(entry.path) }
+        : entry.type === 'symlink'
+          ? { type: 'symlink', target: entry.symlinkTarget ?? '' }
+          : { type: 'directory' };
     if (node.type === 'file') expect(node.bytes.length).toBe(entry.size);
     tree.set(entry.path, node);
   }
@@ -132,7 +220,8 @@ async function contents(view: Pick<Volume, 'listdir' | 'readFile'>): Promise<Tre
 }
 
 function show(tree: Tree): [string, string][] {
-  const text = (node: Node): string => (node.type === 'file' ? Buffer.from(node.bytes).toString('base64') : node.type === 'symlink' ? `-> ${node.target}` : '/');
+  const text = (node: Node): string =>
+    node.type === 'file' ? Buffer.from(node.bytes).toString('base64') : node.type === 'symlink' ? `-> ${node.target}` : '/';
   return [...tree].map(([p, node]): [string, string] => [p, text(node)]).sort(([a], [b]) => (a < b ? -1 : 1));
 }
 

@@ -25,7 +25,9 @@ export class Child {
   /** @param shell commands for `sh` before the script starts, such as a `ulimit`. */
   static start(script: string, input: object, shell = ''): Child {
     const path = fileURLToPath(new URL(script, import.meta.url));
-    return new Child(spawn('sh', ['-c', `${shell}\nexec "$0" "$@"`, process.execPath, path, JSON.stringify(input)], { stdio: ['pipe', 'pipe', 'pipe'] }));
+    return new Child(
+      spawn('sh', ['-c', `${shell}\nexec "$0" "$@"`, process.execPath, path, JSON.stringify(input)], { stdio: ['pipe', 'pipe', 'pipe'] }),
+    );
   }
 
   private constructor(process: ChildProcess) {
@@ -57,7 +59,7 @@ export class Child {
 
   /** The first thing said from `from` on that `wanted` takes; undefined when the child ends without it. */
   async hears(wanted: (saying: Saying) => boolean, from = 0): Promise<Saying | undefined> {
-    for (let at = from; ; ) {
+    for (let at = from; ;) {
       for (; at < this.said.length; at++) if (wanted(this.said[at]!)) return this.said[at];
       if (this.isOver) return undefined;
       await new Promise<void>((resolve) => this.listeners.push(resolve));

@@ -44,7 +44,11 @@ for (let left = 0; left < 100; left++) {
     (error) => error,
   );
   for (const fd of taken) closeSync(fd);
-  say('tried', { left, outcome: failure === undefined ? 'stored' : isCairnError(failure) ? failure.code : `${failure.stack}`, message: `${failure?.message} (${failure?.cause})` });
+  say('tried', {
+    left,
+    outcome: failure === undefined ? 'stored' : isCairnError(failure) ? failure.code : `${failure.stack}`,
+    message: `${failure?.message} (${failure?.cause})`,
+  });
   if (failure === undefined) break;
 }
 change();

@@ -42,7 +42,8 @@ export function mergeTrees(base: Tree, ours: Tree, theirs: Tree): Tree {
   const changed = (side: Tree, path: string): boolean => !sameNode(base.get(path), side.get(path));
   const madeNoFolder = (side: Tree, path: string): boolean => changed(side, path) && side.has(path) && side.get(path)?.type !== 'directory';
   const livesIn = (side: Tree, path: string): boolean =>
-    side.get(path)?.type === 'directory' && (changed(side, path) || paths.some((other) => isBelow(other, path) && side.has(other) && changed(side, other)));
+    side.get(path)?.type === 'directory' &&
+    (changed(side, path) || paths.some((other) => isBelow(other, path) && side.has(other) && changed(side, other)));
   const oursFromHere = paths.filter(
     (path) => (madeNoFolder(ours, path) && livesIn(theirs, path)) || (madeNoFolder(theirs, path) && livesIn(ours, path)),
   );
@@ -55,7 +56,10 @@ export function mergeTrees(base: Tree, ours: Tree, theirs: Tree): Tree {
   }
   for (const path of [...result.keys()]) {
     for (const folder of ancestors(path)) {
-      if (result.get(folder)?.type !== 'directory' && [ours, theirs].some((side) => side.get(path) !== undefined && side.get(folder)?.type === 'directory')) {
+      if (
+        result.get(folder)?.type !== 'directory' &&
+        [ours, theirs].some((side) => side.get(path) !== undefined && side.get(folder)?.type === 'directory')
+      ) {
         result.set(folder, { type: 'directory' });
       }
     }

@@ -148,9 +148,13 @@ export class InvalidArgumentError extends InvalidError {
 export class ConflictError extends CairnError {
   readonly paths: string[];
   constructor(paths: string[]) {
-    super('CAIRN_CONFLICT', `${paths.length} path(s) were changed by another commit: ${paths.slice(0, 5).join(', ')}${paths.length > 5 ? ', …' : ''}`, {
-      hint: "nothing was published and your changes are kept: reload() and look, or commit again with onConflict: 'last-write-wins'",
-    });
+    super(
+      'CAIRN_CONFLICT',
+      `${paths.length} path(s) were changed by another commit: ${paths.slice(0, 5).join(', ')}${paths.length > 5 ? ', …' : ''}`,
+      {
+        hint: "nothing was published and your changes are kept: reload() and look, or commit again with onConflict: 'last-write-wins'",
+      },
+    );
     this.paths = paths;
   }
 }
@@ -220,7 +224,9 @@ export class WorkerDiedError extends CairnError {
 
 /** Works across duplicate installs and realms, where `instanceof` does not. */
 export function isCairnError(error: unknown, code?: ErrorCode): error is CairnError {
-  return typeof error === 'object' && error !== null && MARK in error && (code === undefined || (error as unknown as CairnError).code === code);
+  return (
+    typeof error === 'object' && error !== null && MARK in error && (code === undefined || (error as unknown as CairnError).code === code)
+  );
 }
 
 const IO_HINTS: Partial<Record<string, [ErrorCode, string]>> = {

@@ -15,13 +15,7 @@ export type Ref = string | Date;
 
 /** What a file's bytes can be given as. A string is stored as UTF-8. */
 export type Bytes =
-  | string
-  | ArrayBuffer
-  | SharedArrayBuffer
-  | ArrayBufferView
-  | Blob
-  | AsyncIterable<Uint8Array>
-  | ReadableStream<Uint8Array>;
+  string | ArrayBuffer | SharedArrayBuffer | ArrayBufferView | Blob | AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>;
 
 export type Metadata = Record<string, string | number | boolean>;
 

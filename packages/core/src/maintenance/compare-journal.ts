@@ -13,7 +13,8 @@ import type { VolumeState } from '../refs/ref-table.js';
 export function compareWithJournal(layout: StoreLayout, index: IndexReader, hasher: Hasher): Damage[] {
   const before = stateOf(index);
   const { table, damage } = readJournal(layout.refsDir, hasher);
-  if (stateOf(index) !== before || table.seq !== before) return table.seq < before ? [...damage, { kind: 'index', id: 'refs', affects: [] }] : damage;
+  if (stateOf(index) !== before || table.seq !== before)
+    return table.seq < before ? [...damage, { kind: 'index', id: 'refs', affects: [] }] : damage;
   const differs = (name: string): void => void damage.push({ kind: 'index', id: `volume ${name}`, affects: [] });
   const volumes = index.volumes();
   for (const volume of volumes) {
@@ -35,6 +36,10 @@ function sameVolume(index: IndexReader, told: VolumeState): boolean {
   return (
     (index.volumeById(told.id)?.name ?? '') === told.name &&
     generations.join() === told.generations.map(([generation, snapshot]) => `${generation} ${snapshot}`).join() &&
-    tags.sort().join() === [...told.tags].map(([name, snapshot]) => `${name} ${snapshot}`).sort().join()
+    tags.sort().join() ===
+      [...told.tags]
+        .map(([name, snapshot]) => `${name} ${snapshot}`)
+        .sort()
+        .join()
   );
 }

@@ -57,7 +57,13 @@ export async function measureUsage(index: IndexReader, nodes: NodeSource, work: 
       }
     }
   }
-  return report(index, volumes.map(({ record }) => record.name ?? ''), snapshotIds, keepers, logical);
+  return report(
+    index,
+    volumes.map(({ record }) => record.name ?? ''),
+    snapshotIds,
+    keepers,
+    logical,
+  );
 }
 
 /** Notes that a snapshot keeps an object; false when what lies below it needs no other look. */
@@ -74,7 +80,13 @@ function keep(keepers: Map<string, Keeper>, index: IndexReader, { kind, digest }
   return true;
 }
 
-function report(index: IndexReader, names: string[], snapshotIds: { volume: number; id: string }[], keepers: Map<string, Keeper>, logical: number): Usage {
+function report(
+  index: IndexReader,
+  names: string[],
+  snapshotIds: { volume: number; id: string }[],
+  keepers: Map<string, Keeper>,
+  logical: number,
+): Usage {
   const ofVolume = new Array<number>(names.length).fill(0);
   const ofSnapshot = new Array<number>(snapshotIds.length).fill(0);
   let reachable = 0;

@@ -34,7 +34,8 @@ export async function verifyTrees(index: IndexReader, nodes: NodeSource, finding
 function checked(index: IndexReader, nodes: NodeSource, findings: Findings, { kind, digest }: Reference): Reference[] {
   const location = index.locate(kind, digest);
   if (location === undefined) throw damagedObject(kind, digest, 'is missing');
-  if (findings.get('pack', location.pack) !== undefined) throw damagedObject(kind, digest, `lies in pack ${location.pack}, which is damaged`);
+  if (findings.get('pack', location.pack) !== undefined)
+    throw damagedObject(kind, digest, `lies in pack ${location.pack}, which is damaged`);
   return kind === ObjectKind.chunk ? [] : childrenOf(nodes, { kind, digest });
 }
 
@@ -67,7 +68,9 @@ export function traceDamage(index: IndexReader, nodes: NodeSource, findings: Fin
       }
     });
     // A damaged manifest node hides which paths it held.
-    if (root !== null) for (const damage of tainted.below({ kind: ObjectKind.manifestNode, digest: root }, ObjectKind.manifestNode)) damage.affects.push(affects(''));
+    if (root !== null)
+      for (const damage of tainted.below({ kind: ObjectKind.manifestNode, digest: root }, ObjectKind.manifestNode))
+        damage.affects.push(affects(''));
   }
 }
 
@@ -90,7 +93,9 @@ class Taint {
     const key = keyOf(reference);
     let tainted = this.known.get(key);
     if (tainted === undefined) {
-      tainted = this.damageOf(reference) !== undefined || (reference.kind !== ObjectKind.chunk && childrenOf(this.nodes, reference).some((child) => this.has(child)));
+      tainted =
+        this.damageOf(reference) !== undefined ||
+        (reference.kind !== ObjectKind.chunk && childrenOf(this.nodes, reference).some((child) => this.has(child)));
       this.known.set(key, tainted);
     }
     return tainted;
@@ -104,13 +109,16 @@ class Taint {
     const damage = this.damageOf(reference);
     if (damage !== undefined) yield damage;
     else if (reference.kind !== ObjectKind.chunk) {
-      for (const child of childrenOf(this.nodes, reference)) if (only === undefined || child.kind === only) yield* this.below(child, only, seen);
+      for (const child of childrenOf(this.nodes, reference))
+        if (only === undefined || child.kind === only) yield* this.below(child, only, seen);
     }
   }
 }
 
 function allSnapshots(index: IndexReader): { volume: string; snapshot: Reference['digest'] }[] {
-  return index.volumes().flatMap((volume) => [...index.generations(volume.id)].map(({ snapshot }) => ({ volume: volume.name ?? '', snapshot })));
+  return index
+    .volumes()
+    .flatMap((volume) => [...index.generations(volume.id)].map(({ snapshot }) => ({ volume: volume.name ?? '', snapshot })));
 }
 
 function keyOf({ kind, digest }: Reference): string {

@@ -62,7 +62,13 @@ function verifyFooter({ layout, hasher, index }: VerifyParts, id: PackId): { obj
     if (location === undefined) throw damagedObject(kind, digest, `is in pack ${id} and not in the index`);
     // An object that two processes stored at once lies in two packs; the index keeps one of them.
     if (location.pack !== id) continue;
-    if (location.offset === offset && location.storedLength === storedLength && location.length === length && location.encoding === encoding) placed++;
+    if (
+      location.offset === offset &&
+      location.storedLength === storedLength &&
+      location.length === length &&
+      location.encoding === encoding
+    )
+      placed++;
   }
   return { objects: rowCount(table), placed };
 }
@@ -93,10 +99,12 @@ async function readAllData({ data, workers }: VerifyParts, packs: PackId[], work
       work.onProgress?.({ phase: 'verifying', bytes, files: ++files, newBytes: 0 });
     }
   };
-  const lanes = Array.from({ length: workers }, () => lane().catch((error: unknown) => {
-    failed = true;
-    throw error;
-  }));
+  const lanes = Array.from({ length: workers }, () =>
+    lane().catch((error: unknown) => {
+      failed = true;
+      throw error;
+    }),
+  );
   await Promise.allSettled(lanes);
   await Promise.all(lanes);
   return bytes;

@@ -26,7 +26,10 @@ function slots(): Map<string, Slot> {
  * The engine of a store, started by the first user. Users that want other options than the first share what it chose.
  * `release` is idempotent; the last one closes the engine and waits for it.
  */
-export async function shareEngine<E extends SharedEngine>(key: string, start: () => Promise<E>): Promise<{ engine: E; release: () => Promise<void> }> {
+export async function shareEngine<E extends SharedEngine>(
+  key: string,
+  start: () => Promise<E>,
+): Promise<{ engine: E; release: () => Promise<void> }> {
   for (let slot = slots().get(key); slot?.closing !== undefined; slot = slots().get(key)) await slot.closing;
   const slot = slots().get(key) ?? { users: 0, engine: start() };
   slots().set(key, slot);
@@ -34,7 +37,10 @@ export async function shareEngine<E extends SharedEngine>(key: string, start: ()
   const leave = (): Promise<void> => {
     if (--slot.users > 0) return Promise.resolve();
     slot.closing = slot.engine
-      .then((engine) => engine.shutDown(), () => undefined)
+      .then(
+        (engine) => engine.shutDown(),
+        () => undefined,
+      )
       .finally(() => slots().delete(key));
     return slot.closing;
   };

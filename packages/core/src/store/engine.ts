@@ -80,7 +80,14 @@ export class StoreEngine implements Engine, SharedEngine {
       pressure: new Pressure().memory,
     };
     this.pool = new WorkerPool(config, this.workers);
-    this.publisher = new Publisher({ dir: layout.dir, disk: options.disk, hash, compression, maxBytes: options.maxBytes, index: environment.identity });
+    this.publisher = new Publisher({
+      dir: layout.dir,
+      disk: options.disk,
+      hash,
+      compression,
+      maxBytes: options.maxBytes,
+      index: environment.identity,
+    });
     this.ingest = new Ingest({ workers: this.pool, publisher: this.publisher, claims });
     this.data = new DataReader({ workers: this.pool, index: this.index, layout, hasher: this.hasher });
   }
@@ -88,7 +95,10 @@ export class StoreEngine implements Engine, SharedEngine {
   /** @throws StoreFormatError, DamageError, CairnError: see `openStore` */
   static async open(dir: string, options: EngineOptions): Promise<StoreEngine> {
     const disk = await openDisk(options.disk);
-    const { layout, format } = prepareStoreDir(dir, disk, { create: (options.create ?? true) && options.readOnly !== true, allowNetworkFileSystem: options.allowNetworkFileSystem ?? false });
+    const { layout, format } = prepareStoreDir(dir, disk, {
+      create: (options.create ?? true) && options.readOnly !== true,
+      allowNetworkFileSystem: options.allowNetworkFileSystem ?? false,
+    });
     const engine = new StoreEngine(layout, format, !isWritable(layout.dir), options);
     try {
       assertIndexCurrent(engine.index, layout.refsDir);

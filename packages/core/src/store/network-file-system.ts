@@ -25,7 +25,11 @@ export function refuseNetworkFileSystem(existingDir: string): void {
   if (process.platform !== 'linux') return;
   const name = NETWORK_TYPES.get(Number(BigInt.asUintN(32, BigInt(statfsSync(existingDir).type))));
   if (name === undefined) return;
-  throw new CairnError('CAIRN_NETWORK_FILE_SYSTEM', `'${existingDir}' is on a ${name} file system, on which an index can be damaged silently`, {
-    hint: 'put the store on a local disk, or pass allowNetworkFileSystem when only one machine ever uses it and you accept the risk',
-  });
+  throw new CairnError(
+    'CAIRN_NETWORK_FILE_SYSTEM',
+    `'${existingDir}' is on a ${name} file system, on which an index can be damaged silently`,
+    {
+      hint: 'put the store on a local disk, or pass allowNetworkFileSystem when only one machine ever uses it and you accept the risk',
+    },
+  );
 }

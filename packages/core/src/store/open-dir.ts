@@ -22,7 +22,11 @@ export function realStorePath(dir: string): string {
  * Finds, or makes, the store in a folder.
  * @throws CairnError `CAIRN_STORE_NOT_FOUND`, `CAIRN_NOT_A_STORE`, `CAIRN_NETWORK_FILE_SYSTEM`; StoreFormatError
  */
-export function prepareStoreDir(dir: string, disk: Disk, options: { create: boolean; allowNetworkFileSystem: boolean }): { layout: StoreLayout; format: StoreFormat } {
+export function prepareStoreDir(
+  dir: string,
+  disk: Disk,
+  options: { create: boolean; allowNetworkFileSystem: boolean },
+): { layout: StoreLayout; format: StoreFormat } {
   const layout = new StoreLayout(dir);
   try {
     const names = existsSync(dir) ? folderNames(dir) : undefined;
@@ -31,11 +35,15 @@ export function prepareStoreDir(dir: string, disk: Disk, options: { create: bool
       return { layout, format: readStoreFormat(layout) };
     }
     if (!options.create) {
-      throw new CairnError('CAIRN_STORE_NOT_FOUND', `there is no store at '${dir}'`, { hint: "check the path, or make one: openStore(dir), or 'cairn volume create NAME'" });
+      throw new CairnError('CAIRN_STORE_NOT_FOUND', `there is no store at '${dir}'`, {
+        hint: "check the path, or make one: openStore(dir), or 'cairn volume create NAME'",
+      });
     }
     const foreign = names?.find((name) => !STORE_NAMES.test(name));
     if (foreign !== undefined) {
-      throw new CairnError('CAIRN_NOT_A_STORE', `'${dir}' is no store, and not empty (it holds '${foreign}')`, { hint: 'choose an empty or new folder' });
+      throw new CairnError('CAIRN_NOT_A_STORE', `'${dir}' is no store, and not empty (it holds '${foreign}')`, {
+        hint: 'choose an empty or new folder',
+      });
     }
     makeFolder(disk, dir);
     if (!options.allowNetworkFileSystem) refuseNetworkFileSystem(dir);
@@ -51,7 +59,10 @@ function makeFolder(disk: Disk, dir: string): void {
   } catch (error) {
     // A file on the way there, or a link that leads nowhere.
     if (!['ENOTDIR', 'EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    throw new CairnError('CAIRN_NOT_A_STORE', `no folder can be made at '${dir}'`, { hint: 'a file or a broken link is in the way: choose another path', cause: error });
+    throw new CairnError('CAIRN_NOT_A_STORE', `no folder can be made at '${dir}'`, {
+      hint: 'a file or a broken link is in the way: choose another path',
+      cause: error,
+    });
   }
 }
 

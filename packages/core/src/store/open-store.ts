@@ -31,7 +31,12 @@ export async function openTemporaryStore(options: StoreOptions = {}): Promise<St
 }
 
 /** @internal The same on any disk: tests inject faults by it. */
-export async function openStoreOn(disk: DiskSpec, dir: string, options: StoreOptions = {}, afterClose: () => Promise<void> = () => Promise.resolve()): Promise<Store> {
+export async function openStoreOn(
+  disk: DiskSpec,
+  dir: string,
+  options: StoreOptions = {},
+  afterClose: () => Promise<void> = () => Promise.resolve(),
+): Promise<Store> {
   const path = realStorePath(dir);
   const { engine, release } = await shareEngine(path, () => StoreEngine.open(path, { ...options, disk }));
   let closing: Promise<void> | undefined;

@@ -23,7 +23,14 @@ export class StoreHandle implements Store {
   info(): StoreInfo {
     this.assertOpen();
     const { layout, format, hasher, workers } = this.engine;
-    return { dir: layout.dir, id: format.storeId, formatVersion: format.version, readOnly: this.readOnly, hash: hasher.implementation, workers };
+    return {
+      dir: layout.dir,
+      id: format.storeId,
+      formatVersion: format.version,
+      readOnly: this.readOnly,
+      hash: hasher.implementation,
+      workers,
+    };
   }
 
   async usage(work: Work = {}): Promise<Usage> {

@@ -32,7 +32,15 @@ export class StoreVolumes implements Volumes {
   async ephemeral(): Promise<Volume> {
     this.assertWritable();
     const volumeId = newVolumeId();
-    await this.engine.run(() => this.engine.publisher.change({ type: 'volume-created', volumeId, name: '', createdAtMs: this.engine.now().getTime(), ephemeral: true }));
+    await this.engine.run(() =>
+      this.engine.publisher.change({
+        type: 'volume-created',
+        volumeId,
+        name: '',
+        createdAtMs: this.engine.now().getTime(),
+        ephemeral: true,
+      }),
+    );
     this.engine.index.refresh();
     const record = this.engine.index.volumeById(volumeId);
     if (record === undefined) throw new VolumeNotFoundError('ephemeral');
@@ -47,7 +55,9 @@ export class StoreVolumes implements Volumes {
       throw new VolumeExistsError(name);
     }
     try {
-      await this.engine.run(() => this.engine.publisher.change({ type: 'volume-created', volumeId: newVolumeId(), name, createdAtMs: this.engine.now().getTime() }));
+      await this.engine.run(() =>
+        this.engine.publisher.change({ type: 'volume-created', volumeId: newVolumeId(), name, createdAtMs: this.engine.now().getTime() }),
+      );
     } catch (error) {
       // Another process may have been first.
       if (!(options.allowExisting === true && error instanceof VolumeExistsError)) throw error;
@@ -85,7 +95,8 @@ export class StoreVolumes implements Volumes {
     this.assertWritable();
     const source = this.require(from);
     const at = options.at ?? 'HEAD';
-    if (source.head === null && at !== 'HEAD') throw new InvalidArgumentError(`volume '${from}' has no snapshot yet`, 'fork it without a ref, or commit first');
+    if (source.head === null && at !== 'HEAD')
+      throw new InvalidArgumentError(`volume '${from}' has no snapshot yet`, 'fork it without a ref, or commit first');
     const generation = source.head === null ? 0 : resolveRef(new History(source.id, this.engine.index, this.engine.nodes), at).generation;
     await this.engine.run(() =>
       this.engine.publisher.change({
@@ -106,7 +117,9 @@ export class StoreVolumes implements Volumes {
       if (options.allowMissing === true) return;
       throw new VolumeNotFoundError(name);
     }
-    await this.engine.run(() => this.engine.publisher.change({ type: 'volume-deleted', volumeId: record.id }, { allowMissing: options.allowMissing ?? false }));
+    await this.engine.run(() =>
+      this.engine.publisher.change({ type: 'volume-deleted', volumeId: record.id }, { allowMissing: options.allowMissing ?? false }),
+    );
   }
 
   private find(name: string): VolumeRecord | undefined {

@@ -54,7 +54,11 @@ export async function uploadBatch({ engine, target, edit, options }: Upload): Pr
   }
   await upload.storeLocalFiles();
   try {
-    return await target.commit({ ...options, refuseFileOverFolder: true, ...(options.force === true ? {} : { onConflict: 'fail' as const }) });
+    return await target.commit({
+      ...options,
+      refuseFileOverFolder: true,
+      ...(options.force === true ? {} : { onConflict: 'fail' as const }),
+    });
   } catch (error) {
     const asked = options.force === true && options.onConflict === 'fail';
     const path = error instanceof ConflictError && !asked ? error.paths[0] : undefined;
@@ -96,7 +100,8 @@ class BatchUpload implements Batch {
 
   async putDirectory(localPath: string, remotePath: string, options: { ignore?: string[] } = {}): Promise<void> {
     const path = normalizePath(remotePath);
-    const skipped = (skippedPath: string): void => this.engine.diagnostics.log('warn', `skipped '${skippedPath}': sockets, pipes and devices are not stored`);
+    const skipped = (skippedPath: string): void =>
+      this.engine.diagnostics.log('warn', `skipped '${skippedPath}': sockets, pipes and devices are not stored`);
     for await (const entry of localTree(localPath, path, options.ignore ?? [], skipped)) this.add(entry, undefined);
   }
 
@@ -164,7 +169,8 @@ class BatchUpload implements Batch {
 
   private makeFolder(path: string): void {
     const existing = this.target.tree.get(path);
-    if (existing !== undefined && existing.type !== 'directory') throw new FileExistsError(path, 'a file has that name: remove it first, or choose another path');
+    if (existing !== undefined && existing.type !== 'directory')
+      throw new FileExistsError(path, 'a file has that name: remove it first, or choose another path');
     this.target.tree.makeFolders(path);
   }
 

@@ -45,7 +45,16 @@ export interface TreeCommitted {
  * result offered again on top of the head that it was shown.
  * @throws ConflictError
  */
-export async function commitTree({ engine, volumeId, volumeName, staging, tally, base, ours, options }: TreeCommit): Promise<TreeCommitted> {
+export async function commitTree({
+  engine,
+  volumeId,
+  volumeName,
+  staging,
+  tally,
+  base,
+  ours,
+  options,
+}: TreeCommit): Promise<TreeCommitted> {
   const { message = '', metadata = {}, onConflict = 'last-write-wins' } = options;
   const overwritten = new Set<string>();
   for (;;) {
@@ -72,9 +81,20 @@ export async function commitTree({ engine, volumeId, volumeName, staging, tally,
     if (outcome.status === 'committed') {
       for (const path of outcome.overwritten) overwritten.add(path);
       const { generation, root } = outcome.record;
-      return { head: { generation, snapshot: outcome.snapshot, root }, changed: true, overwritten: [...overwritten].sort(), bytes: { new: tally.newBytes + newBytes, stored: tally.storedBytes + outcome.storedBytes } };
+      return {
+        head: { generation, snapshot: outcome.snapshot, root },
+        changed: true,
+        overwritten: [...overwritten].sort(),
+        bytes: { new: tally.newBytes + newBytes, stored: tally.storedBytes + outcome.storedBytes },
+      };
     }
-    if (outcome.status === 'unchanged') return { head: outcome.head, changed: false, overwritten: [...overwritten, ...outcome.overwritten].sort(), bytes: { new: tally.newBytes, stored: tally.storedBytes } };
+    if (outcome.status === 'unchanged')
+      return {
+        head: outcome.head,
+        changed: false,
+        overwritten: [...overwritten, ...outcome.overwritten].sort(),
+        bytes: { new: tally.newBytes, stored: tally.storedBytes },
+      };
     if (typeof onConflict !== 'function') throw new ConflictError(outcome.paths);
     const merged = askAndMerge(staging, { base: base.root, ours, theirs: outcome.head.root }, (conflict) =>
       options.refuseFileOverFolder && isFileOverFolder(conflict) ? 'conflict' : onConflict(conflict),
@@ -86,9 +106,14 @@ export async function commitTree({ engine, volumeId, volumeName, staging, tally,
   }
 }
 
-function askAndMerge(staging: Staging, roots: { base: ManifestRoot; ours: ManifestRoot; theirs: ManifestRoot }, ask: (conflict: Conflict) => Resolution): MergeResult {
+function askAndMerge(
+  staging: Staging,
+  roots: { base: ManifestRoot; ours: ManifestRoot; theirs: ManifestRoot },
+  ask: (conflict: Conflict) => Resolution,
+): MergeResult {
   return mergeManifests(staging, staging, roots, ({ path, base, ours, theirs }) => {
-    const shown = (key: 'base' | 'ours' | 'theirs', entry: Entry | undefined): Partial<Conflict> => (entry === undefined ? {} : { [key]: toFileEntry(path, entry) });
+    const shown = (key: 'base' | 'ours' | 'theirs', entry: Entry | undefined): Partial<Conflict> =>
+      entry === undefined ? {} : { [key]: toFileEntry(path, entry) };
     return ask({ path, ...shown('base', base), ...shown('ours', ours), ...shown('theirs', theirs) });
   });
 }

@@ -15,7 +15,13 @@ type FileEntryOf = Extract<Entry, { type: 'file' }>;
  * Writes a file, symlink or whole folder of a view to the local disk. A file appears under its name only when it is
  * whole; a folder is filled where it stands. Symlinks are made last, so that no file is ever written through one.
  */
-export async function copyToLocal(engine: Engine, sight: Sight, path: string, localPath: string, options: Work & { force?: boolean }): Promise<void> {
+export async function copyToLocal(
+  engine: Engine,
+  sight: Sight,
+  path: string,
+  localPath: string,
+  options: Work & { force?: boolean },
+): Promise<void> {
   const destination = resolve(localPath);
   const entry: Entry = path === '' ? { type: 'directory', mtimeNs: 0n } : requireEntry(sight.tree, path);
   try {
@@ -26,7 +32,13 @@ export async function copyToLocal(engine: Engine, sight: Sight, path: string, lo
   }
 }
 
-async function copyOne(engine: Engine, sight: Sight, entry: Exclude<Entry, { type: 'directory' }>, destination: string, options: Work & { force?: boolean }): Promise<void> {
+async function copyOne(
+  engine: Engine,
+  sight: Sight,
+  entry: Exclude<Entry, { type: 'directory' }>,
+  destination: string,
+  options: Work & { force?: boolean },
+): Promise<void> {
   const existing = await lstatOrUndefined(destination);
   if (existing !== undefined && (options.force !== true || existing.isDirectory())) throw new FileExistsError(destination);
   await fs.mkdir(dirname(destination), { recursive: true });
@@ -46,7 +58,13 @@ async function copyOne(engine: Engine, sight: Sight, entry: Exclude<Entry, { typ
   }
 }
 
-async function copyFolder(engine: Engine, sight: Sight, path: string, destination: string, options: Work & { force?: boolean }): Promise<void> {
+async function copyFolder(
+  engine: Engine,
+  sight: Sight,
+  path: string,
+  destination: string,
+  options: Work & { force?: boolean },
+): Promise<void> {
   const existing = await lstatOrUndefined(destination);
   if (existing !== undefined && !existing.isDirectory()) throw new FileExistsError(destination);
   if (existing !== undefined && options.force !== true) await refuseExisting(sight, path, destination);
@@ -105,7 +123,10 @@ function localPathOf(path: string, child: string, destination: string): string {
 /** Files whose folders are made and which are then handed to the workers at once; bounds memory in folders of millions. */
 const FILES_PER_BATCH = 16_384;
 
-function restoreItem(entry: FileEntryOf, path: string): { content: FileEntryOf['content']; path: string; executable: boolean; mtimeNs: bigint } {
+function restoreItem(
+  entry: FileEntryOf,
+  path: string,
+): { content: FileEntryOf['content']; path: string; executable: boolean; mtimeNs: bigint } {
   return { content: entry.content, path, executable: entry.executable, mtimeNs: entry.mtimeNs };
 }
 
@@ -134,7 +155,9 @@ async function foldsNames(folder: string): Promise<boolean> {
   const name = `.cairn-${randomUUID()}-\u00e9`;
   await fs.writeFile(join(folder, name), '', { flag: 'wx', mode: 0o600 });
   try {
-    const twins = [name.toUpperCase(), name.normalize('NFD')].map(async (twin) => (await lstatOrUndefined(join(folder, twin))) !== undefined);
+    const twins = [name.toUpperCase(), name.normalize('NFD')].map(
+      async (twin) => (await lstatOrUndefined(join(folder, twin))) !== undefined,
+    );
     return (await Promise.all(twins)).includes(true);
   } finally {
     await fs.rm(join(folder, name), { force: true });
@@ -154,7 +177,9 @@ class FoldingNames {
     const folded = path.normalize('NFC').toLowerCase();
     const other = this.seen.get(folded);
     if (other !== undefined) {
-      throw new AlreadyExistsError('EEXIST', `'${path}' and '${other}' are one name on this file system`, { hint: 'write to a case-sensitive file system, or rename one of them in the volume' });
+      throw new AlreadyExistsError('EEXIST', `'${path}' and '${other}' are one name on this file system`, {
+        hint: 'write to a case-sensitive file system, or rename one of them in the volume',
+      });
     }
     this.seen.set(folded, path);
   }

@@ -31,12 +31,14 @@ interface Copy {
  */
 export async function copyEntries(copy: Copy): Promise<void> {
   const { from, sources, destination, tree } = copy;
-  if (!(from instanceof View)) throw new InvalidArgumentError('`from` is no volume or snapshot of this library', 'pass a Volume or Snapshot');
+  if (!(from instanceof View))
+    throw new InvalidArgumentError('`from` is no volume or snapshot of this library', 'pass a Volume or Snapshot');
   const { tree: seen, nodes } = await from.sight();
   const picked = sources.map((source) => {
     const path = normalizePath(source);
     const entry: Entry = path === '' ? { type: 'directory', mtimeNs: 0n } : requireEntry(seen, path);
-    if (entry.type === 'directory' && !copy.recursive) throw new PathError('EISDIR', path === '' ? '/' : path, 'a folder is copied only when asked for', 'pass recursive (-r)');
+    if (entry.type === 'directory' && !copy.recursive)
+      throw new PathError('EISDIR', path === '' ? '/' : path, 'a folder is copied only when asked for', 'pass recursive (-r)');
     return { path, entry };
   });
   const sameStore = from.engine === copy.engine;

@@ -36,7 +36,11 @@ function contentOf(entry: Entry | undefined): ContentRef | undefined {
 }
 
 /** Counts of a commit: files and symlinks, and the bytes of those that came or changed. */
-export function countChanges(nodes: NodeSource, from: ManifestRoot, to: ManifestRoot): { added: number; modified: number; removed: number; logical: number } {
+export function countChanges(
+  nodes: NodeSource,
+  from: ManifestRoot,
+  to: ManifestRoot,
+): { added: number; modified: number; removed: number; logical: number } {
   const counts = { added: 0, modified: 0, removed: 0, logical: 0 };
   const isLeaf = (entry: Entry | undefined): boolean => entry !== undefined && entry.type !== 'directory';
   for (const { before, after } of diffManifests(nodes, from, to)) {

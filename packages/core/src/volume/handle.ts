@@ -163,7 +163,8 @@ export class VolumeHandle extends View implements Volume {
     const normal = this.editable(path);
     return this.engine.run(() =>
       this.settledEdit(() => {
-        if (target === '' || target.includes('\0')) throw new PathError('EINVAL', normal, 'a symlink needs a target without NUL', 'name the path that it points to');
+        if (target === '' || target.includes('\0'))
+          throw new PathError('EINVAL', normal, 'a symlink needs a target without NUL', 'name the path that it points to');
         this.tree.put(normal, { type: 'symlink', target, mtimeNs: this.nowNs() });
       }),
     );
@@ -185,7 +186,19 @@ export class VolumeHandle extends View implements Volume {
       const from = options.from ?? this;
       // Entries of another handle may refer to what only that handle holds in memory.
       if (from instanceof VolumeHandle && from !== this && from.engine === this.engine) await from.edit(() => from.spill());
-      await copyEntries({ from, within: from === this, sources: [source].flat(), destination: target, intoFolder: /.\/$/.test(destination) || Array.isArray(source), recursive: options.recursive ?? false, engine: this.engine, staging: this.staging, tally: this.tally, tree: this.tree, edit: (work) => this.settledEdit(work) });
+      await copyEntries({
+        from,
+        within: from === this,
+        sources: [source].flat(),
+        destination: target,
+        intoFolder: /.\/$/.test(destination) || Array.isArray(source),
+        recursive: options.recursive ?? false,
+        engine: this.engine,
+        staging: this.staging,
+        tally: this.tally,
+        tree: this.tree,
+        edit: (work) => this.settledEdit(work),
+      });
     });
   }
 
@@ -210,7 +223,11 @@ export class VolumeHandle extends View implements Volume {
       await this.moveTo(this.headPoint(), undefined);
       await this.edit(() => this.tree.reset(this.historyOf.record(target.id).root));
       try {
-        return await this.publish({ message: `rollback to ${digestToHex(target.id).slice(0, 12)}`, ...options, refuseFileOverFolder: false });
+        return await this.publish({
+          message: `rollback to ${digestToHex(target.id).slice(0, 12)}`,
+          ...options,
+          refuseFileOverFolder: false,
+        });
       } catch (error) {
         await this.edit(() => this.tree.reset(this.basePoint.root));
         throw error;
@@ -271,12 +288,19 @@ export class VolumeHandle extends View implements Volume {
     this.assertWritable();
     checkTagName(name);
     const { id } = resolveRef(this.historyOf, ref);
-    await this.engine.run(() => this.engine.publisher.change({ type: 'tag', volumeId: this.volumeId, tag: name, snapshot: digestToHex(id) }, { force: options.force ?? false, label: this.knownName }));
+    await this.engine.run(() =>
+      this.engine.publisher.change(
+        { type: 'tag', volumeId: this.volumeId, tag: name, snapshot: digestToHex(id) },
+        { force: options.force ?? false, label: this.knownName },
+      ),
+    );
   }
 
   async untag(name: string): Promise<void> {
     this.assertWritable();
-    await this.engine.run(() => this.engine.publisher.change({ type: 'untag', volumeId: this.volumeId, tag: name }, { label: this.knownName }));
+    await this.engine.run(() =>
+      this.engine.publisher.change({ type: 'untag', volumeId: this.volumeId, tag: name }, { label: this.knownName }),
+    );
   }
 
   async tags(): Promise<{ name: string; snapshot: SnapshotId }[]> {
@@ -288,7 +312,9 @@ export class VolumeHandle extends View implements Volume {
     if (this.isClosed) return;
     await this.moving.run(() => super.close());
     if (!this.ephemeral || this.readOnly) return;
-    const deleted = this.engine.run(() => this.engine.publisher.change({ type: 'volume-deleted', volumeId: this.volumeId }, { allowMissing: true }));
+    const deleted = this.engine.run(() =>
+      this.engine.publisher.change({ type: 'volume-deleted', volumeId: this.volumeId }, { allowMissing: true }),
+    );
     await deleted.catch((error: unknown) => {
       // A store that was closed first leaves it to the next one that opens it.
       if (!isCairnError(error, 'CAIRN_CLOSED')) throw error;
@@ -319,7 +345,8 @@ export class VolumeHandle extends View implements Volume {
     const content = requireFile(tree, normal);
     return new OpenFile({
       writable: false,
-      read: (position, target) => this.engine.run(() => this.engine.data.readInto([{ content, position, target }], { nodes, verify: this.engine.verifyReads })),
+      read: (position, target) =>
+        this.engine.run(() => this.engine.data.readInto([{ content, position, target }], { nodes, verify: this.engine.verifyReads })),
       write: () => Promise.reject(new ReadOnlyError('a file opened for reading')),
       truncate: () => Promise.reject(new ReadOnlyError('a file opened for reading')),
       close: () => Promise.resolve(),
@@ -403,10 +430,12 @@ export class VolumeHandle extends View implements Volume {
     const counts = countChanges(this.staging, base.root, ours);
     const { engine, volumeId, staging, tally } = this;
     this.tally = new IngestTally();
-    const committed = await commitTree({ engine, volumeId, volumeName: this.knownName, staging, tally, base, ours, options }).catch((error: unknown) => {
-      this.tally.add(tally);
-      throw error;
-    });
+    const committed = await commitTree({ engine, volumeId, volumeName: this.knownName, staging, tally, base, ours, options }).catch(
+      (error: unknown) => {
+        this.tally.add(tally);
+        throw error;
+      },
+    );
     await this.moveTo(committed.head, ours);
     const snapshot = this.baseInfo;
     if (snapshot === null) throw new Error('a commit left no snapshot');
@@ -468,7 +497,10 @@ export class VolumeHandle extends View implements Volume {
   private rootOf(point: Ref | Snapshot): ManifestRoot {
     if (typeof point === 'string' || point instanceof Date) return this.historyOf.record(resolveRef(this.historyOf, point).id).root;
     if (!(point instanceof SnapshotView) || point.engine !== this.engine) {
-      throw new InvalidArgumentError('a snapshot of another store cannot be compared', 'give a ref of this volume, or a snapshot of a volume of the same store');
+      throw new InvalidArgumentError(
+        'a snapshot of another store cannot be compared',
+        'give a ref of this volume, or a snapshot of a volume of the same store',
+      );
     }
     return point.root;
   }

@@ -40,7 +40,7 @@ export class History {
 
   /** From generation `from` on, itself included. */
   *newestFirst(from = Number.MAX_SAFE_INTEGER - 1): Iterable<Step> {
-    for (let next: number | undefined = from; next !== undefined; ) {
+    for (let next: number | undefined = from; next !== undefined;) {
       const page = this.page(next);
       yield* page;
       next = page.length < PAGE_STEPS ? undefined : (page.at(-1) as Step).generation - 1;
@@ -105,7 +105,8 @@ export class History {
       if (later !== undefined && this.differAt(path, root, later.root)) yield this.info(later.step.id, later.step.generation, name);
       later = { step, root };
     }
-    if (path !== undefined && later !== undefined && this.differAt(path, null, later.root)) yield this.info(later.step.id, later.step.generation, name);
+    if (path !== undefined && later !== undefined && this.differAt(path, null, later.root))
+      yield this.info(later.step.id, later.step.generation, name);
   }
 
   /** A cursor of the index must not be left open while a consumer takes its time: closing the store under it crashes the process. */

@@ -29,7 +29,9 @@ export async function localEntry(local: string | URL, remotePath: string): Promi
   const localPath = local instanceof URL ? fileURLToPath(local) : local;
   const entry = await entryAt(localPath, remotePath, 'stat');
   if (entry === undefined) {
-    throw new CairnError('EINVAL', `'${localPath}' is a socket, pipe or device`, { hint: 'only files, folders and symlinks are stored; a pipe can be read with { data: createReadStream(path) }' });
+    throw new CairnError('EINVAL', `'${localPath}' is a socket, pipe or device`, {
+      hint: 'only files, folders and symlinks are stored; a pipe can be read with { data: createReadStream(path) }',
+    });
   }
   return entry;
 }
@@ -38,9 +40,15 @@ export async function localEntry(local: string | URL, remotePath: string): Promi
  * A local folder and all below it, folders before what they hold, in the order of names. Sockets, pipes and devices are
  * passed over and told to `skipped`. `patterns` follow gitignore rules.
  */
-export async function* localTree(localPath: string, remotePath: string, patterns: string[], skipped: (path: string) => void): AsyncGenerator<LocalEntry> {
+export async function* localTree(
+  localPath: string,
+  remotePath: string,
+  patterns: string[],
+  skipped: (path: string) => void,
+): AsyncGenerator<LocalEntry> {
   const root = await localEntry(localPath, remotePath);
-  if (root.type !== 'directory') throw new CairnError('ENOTDIR', `'${localPath}' is no folder`, { hint: 'use putFile() for a single file' });
+  if (root.type !== 'directory')
+    throw new CairnError('ENOTDIR', `'${localPath}' is no folder`, { hint: 'use putFile() for a single file' });
   const ignored = patterns.length > 0 ? ignore().add(patterns) : undefined;
   if (remotePath !== '') yield root;
   const waiting: { local: string; inside: string }[] = [{ local: localPath, inside: '' }];

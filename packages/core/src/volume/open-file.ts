@@ -38,7 +38,8 @@ export class OpenFile implements FileHandle {
 
   async truncate(size = 0): Promise<void> {
     this.assertWritable();
-    if (!Number.isSafeInteger(size) || size < 0) throw new InvalidArgumentError(`no such size: ${size}`, 'give a whole number of bytes, 0 or more');
+    if (!Number.isSafeInteger(size) || size < 0)
+      throw new InvalidArgumentError(`no such size: ${size}`, 'give a whole number of bytes, 0 or more');
     await this.backing.truncate(size);
   }
 
@@ -54,7 +55,8 @@ export class OpenFile implements FileHandle {
 
   private at(position: number | undefined): number {
     const at = position ?? this.cursor;
-    if (!Number.isSafeInteger(at) || at < 0) throw new InvalidArgumentError(`no such position: ${at}`, 'give a whole number of bytes, 0 or more');
+    if (!Number.isSafeInteger(at) || at < 0)
+      throw new InvalidArgumentError(`no such position: ${at}`, 'give a whole number of bytes, 0 or more');
     return at;
   }
 

@@ -15,11 +15,13 @@ export function normalizePath(path: string): string {
   if (inner.includes('\0')) throw new InvalidPathError(path, 'it holds a NUL character');
   if (inner.includes('\\')) throw new InvalidPathError(path, 'it holds a backslash');
   if (!inner.isWellFormed()) throw new InvalidPathError(path, 'it is not well-formed Unicode');
-  if (Buffer.byteLength(inner) > MAX_PATH_BYTES) throw new InvalidPathError(path.slice(0, 64) + '…', `it is longer than ${MAX_PATH_BYTES} bytes`);
+  if (Buffer.byteLength(inner) > MAX_PATH_BYTES)
+    throw new InvalidPathError(path.slice(0, 64) + '…', `it is longer than ${MAX_PATH_BYTES} bytes`);
   for (const segment of inner.split('/')) {
     if (segment === '') throw new InvalidPathError(path, 'it holds an empty segment');
     if (segment === '.' || segment === '..') throw new InvalidPathError(path, `it holds a '${segment}' segment`);
-    if (Buffer.byteLength(segment) > MAX_NAME_BYTES) throw new InvalidPathError(path, `a name in it is longer than ${MAX_NAME_BYTES} bytes`);
+    if (Buffer.byteLength(segment) > MAX_NAME_BYTES)
+      throw new InvalidPathError(path, `a name in it is longer than ${MAX_NAME_BYTES} bytes`);
   }
   return inner;
 }

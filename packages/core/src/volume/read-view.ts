@@ -88,12 +88,20 @@ export abstract class View implements ReadView {
       const { content, nodes, normal } = await this.file(path);
       const limit = options === 'utf8' ? MAX_TEXT : MAX_BUFFER;
       if (content.length > limit) {
-        throw new CairnError('CAIRN_FILE_TOO_LARGE', `'${normal}' has ${content.length} bytes, more than one ${options === 'utf8' ? 'string' : 'buffer'} can hold`, {
-          hint: 'use createReadStream(), readInto() with positions, or copyToLocal()',
-        });
+        throw new CairnError(
+          'CAIRN_FILE_TOO_LARGE',
+          `'${normal}' has ${content.length} bytes, more than one ${options === 'utf8' ? 'string' : 'buffer'} can hold`,
+          {
+            hint: 'use createReadStream(), readInto() with positions, or copyToLocal()',
+          },
+        );
       }
       const target = new Uint8Array(content.length);
-      await this.engine.data.readInto([{ content, position: 0, target }], { ...(options === 'utf8' ? {} : options), nodes, verify: this.engine.verifyReads });
+      await this.engine.data.readInto([{ content, position: 0, target }], {
+        ...(options === 'utf8' ? {} : options),
+        nodes,
+        verify: this.engine.verifyReads,
+      });
       return options === 'utf8' ? Buffer.from(target.buffer).toString('utf8') : target;
     });
   }
@@ -102,7 +110,8 @@ export abstract class View implements ReadView {
     return this.engine.run(async () => {
       const { tree, nodes } = await this.look();
       const resolved = (Array.isArray(requests) ? requests : [requests]).map(({ path, position = 0, target }) => {
-        if (!Number.isSafeInteger(position) || position < 0) throw new InvalidArgumentError(`no such position: ${position}`, 'give a whole number of bytes, 0 or more');
+        if (!Number.isSafeInteger(position) || position < 0)
+          throw new InvalidArgumentError(`no such position: ${position}`, 'give a whole number of bytes, 0 or more');
         return { content: requireFile(tree, normalizePath(path)), position, target };
       });
       return this.engine.data.readInto(resolved, { ...options, nodes, verify: options.verify ?? this.engine.verifyReads });
@@ -111,15 +120,20 @@ export abstract class View implements ReadView {
 
   createReadStream(path: string, options: { start?: number; end?: number; signal?: AbortSignal } = {}): Readable {
     const { start = 0, end = Infinity, signal } = options;
-    if (!(start >= 0) || end < start - 1) throw new InvalidArgumentError(`no such range: ${start} to ${end}`, '`start` and the inclusive `end` count bytes from 0');
+    if (!(start >= 0) || end < start - 1)
+      throw new InvalidArgumentError(`no such range: ${start} to ${end}`, '`start` and the inclusive `end` count bytes from 0');
     const opened = this.file(path);
     opened.catch(() => undefined); // Reported by the stream when it is read.
     const { engine } = this;
     async function* bytes(): AsyncGenerator<Uint8Array> {
       const { content, nodes } = await opened;
-      const pieces = engine.data.stream(content, Math.min(start, content.length), Math.min(end + 1, content.length), { nodes, signal, verify: engine.verifyReads });
+      const pieces = engine.data.stream(content, Math.min(start, content.length), Math.min(end + 1, content.length), {
+        nodes,
+        signal,
+        verify: engine.verifyReads,
+      });
       try {
-        for (let next; (next = await engine.run(() => pieces.next())).done !== true; ) yield next.value;
+        for (let next; (next = await engine.run(() => pieces.next())).done !== true;) yield next.value;
       } finally {
         await pieces.return(undefined);
       }
@@ -139,7 +153,10 @@ export abstract class View implements ReadView {
     const { content, nodes } = await this.file(path);
     for (const { offset, length, digest } of this.whileOpen(chunksOf(nodes, content))) {
       const location = this.engine.index.locate(ObjectKind.chunk, digest);
-      const kept = location === undefined ? { encoding: 'staged' as const, storedLength: 0 } : { encoding: encodingName(location.encoding), storedLength: location.storedLength };
+      const kept =
+        location === undefined
+          ? { encoding: 'staged' as const, storedLength: 0 }
+          : { encoding: encodingName(location.encoding), storedLength: location.storedLength };
       yield { offset, length, digest: digestToHex(digest), ...kept };
     }
   }
@@ -189,14 +206,17 @@ export function requireEntry(tree: TreeView, path: string): Entry {
 export function requireFile(tree: TreeView, path: string): ContentRef {
   if (path === '') throw new PathError('EISDIR', '/', 'a folder is no file', 'name a file in it');
   const entry = requireEntry(tree, path);
-  if (entry.type === 'directory') throw new PathError('EISDIR', path, 'a folder is no file', 'name a file in it, or use listdir() and copyToLocal()');
-  if (entry.type === 'symlink') throw new PathError('EINVAL', path, `a symlink to '${entry.target}' is not followed`, 'stat() tells its target: read that');
+  if (entry.type === 'directory')
+    throw new PathError('EISDIR', path, 'a folder is no file', 'name a file in it, or use listdir() and copyToLocal()');
+  if (entry.type === 'symlink')
+    throw new PathError('EINVAL', path, `a symlink to '${entry.target}' is not followed`, 'stat() tells its target: read that');
   return entry.content;
 }
 
 function requireFolder(tree: TreeView, path: string): void {
   if (path === '') return;
-  if (requireEntry(tree, path).type !== 'directory') throw new PathError('ENOTDIR', path, 'not a folder', 'use stat() on it, or list the folder above');
+  if (requireEntry(tree, path).type !== 'directory')
+    throw new PathError('ENOTDIR', path, 'not a folder', 'use stat() on it, or list the folder above');
 }
 
 export function toFileEntry(path: string, entry: Entry): FileEntry {
@@ -210,6 +230,7 @@ const ENCODINGS = ['raw', 'zstd', 'planes', 'delta'] as const;
 
 function encodingName(code: number): (typeof ENCODINGS)[number] {
   const name = ENCODINGS[code];
-  if (name === undefined) throw new CairnError('CAIRN_STORE_FORMAT', `unknown encoding ${code}`, { hint: 'a newer Cairn wrote this: update this one' });
+  if (name === undefined)
+    throw new CairnError('CAIRN_STORE_FORMAT', `unknown encoding ${code}`, { hint: 'a newer Cairn wrote this: update this one' });
   return name;
 }

@@ -60,7 +60,8 @@ export async function rechunk(edit: Edit): Promise<ContentRef> {
   }
   // From the back, so that the offsets of those in front stay what they were.
   let content = before;
-  for (const { start, end, chunks } of splices.reverse()) content = spliceContent(nodes, nodes, content, start, Math.max(start, end), chunks);
+  for (const { start, end, chunks } of splices.reverse())
+    content = spliceContent(nodes, nodes, content, start, Math.max(start, end), chunks);
   return content;
 }
 
@@ -84,7 +85,8 @@ function changedRanges({ before, size, writtenRanges }: Edit): Range[] {
 /** The range from the start of the old chunk that it begins in. */
 function widened(nodes: NodeSource, before: ContentRef, range: Range): Range {
   if (before.length === 0) return { start: 0, end: range.end };
-  for (const chunk of chunksOf(nodes, before, Math.min(range.start, before.length - 1), before.length)) return { start: chunk.offset, end: range.end };
+  for (const chunk of chunksOf(nodes, before, Math.min(range.start, before.length - 1), before.length))
+    return { start: chunk.offset, end: range.end };
   return { start: 0, end: range.end };
 }
 
@@ -122,7 +124,8 @@ class Cutter {
   private oldChunkAt(position: number): ChunkRef | undefined {
     const { nodes, before } = this.edit;
     if (position >= before.length) return undefined;
-    for (const chunk of chunksOf(nodes, before, position, position + 1)) return chunk.offset === position ? { digest: chunk.digest, length: chunk.length } : undefined;
+    for (const chunk of chunksOf(nodes, before, position, position + 1))
+      return chunk.offset === position ? { digest: chunk.digest, length: chunk.length } : undefined;
     return undefined;
   }
 
@@ -154,7 +157,7 @@ class Cutter {
 
 /** Recognises a file by its prefix, reading no more of it than the header takes. */
 async function layoutOf(read: Read, size: number): Promise<Layout> {
-  for (let want = Math.min(size, 16); ; ) {
+  for (let want = Math.min(size, 16); ;) {
     const prefix = new Uint8Array(want);
     await read(0, prefix);
     const result = detectLayout(prefix, want === size);

@@ -12,7 +12,7 @@ const DAY_MS = 86_400_000;
  * @throws SnapshotNotFoundError with the candidates where a prefix is ambiguous.
  */
 export function resolveRef(history: History, ref: Ref): { generation: number; id: Digest } {
-  if (ref instanceof Date) return atTime(history, ref.getTime(), ref.toISOString());
+  if (ref instanceof Date) return atTime(history, knownTime(ref.getTime(), String(ref)), String(ref));
   const back = /^HEAD(?:~(\d*))?$/.exec(ref);
   if (back) return stepsBack(history, back[1] === undefined ? 0 : back[1] === '' ? 1 : Number(back[1]), ref);
   const tagged = history.tag(ref);
@@ -20,9 +20,11 @@ export function resolveRef(history: History, ref: Ref): { generation: number; id
   if (/^[0-9a-f]{64}$/.test(ref)) return found(history, digestFromHex(ref), ref);
   if (/^[0-9a-f]{6,63}$/.test(ref)) return byPrefix(history, ref);
   if (DATE.test(ref)) {
-    const time = Date.parse(ref.length === 10 ? `${ref}T00:00:00Z` : ref);
-    if (Number.isNaN(time)) throw new InvalidArgumentError(`no such date: '${ref}'`, 'write it as 2026-01-31 or 2026-01-31T12:00:00Z');
-    return atTime(history, ref.length === 10 ? time + DAY_MS - 1 : time, ref);
+    const day = ref.slice(0, 10);
+    const midnight = knownTime(Date.parse(`${day}T00:00:00Z`), ref);
+    // Date.parse takes the 30th of February for the 2nd of March.
+    if (!new Date(midnight).toISOString().startsWith(day)) throw noSuchDate(ref);
+    return atTime(history, ref === day ? midnight + DAY_MS - 1 : knownTime(Date.parse(ref), ref), ref);
   }
   throw new SnapshotNotFoundError(ref);
 }
@@ -46,6 +48,15 @@ function stepsBack(history: History, steps: number, ref: string): { generation: 
   let left = steps;
   for (const step of history.newestFirst()) if (left-- === 0) return step;
   throw new SnapshotNotFoundError(ref);
+}
+
+function knownTime(timeMs: number, ref: string): number {
+  if (Number.isNaN(timeMs)) throw noSuchDate(ref);
+  return timeMs;
+}
+
+function noSuchDate(ref: string): InvalidArgumentError {
+  return new InvalidArgumentError(`no such date: '${ref}'`, 'write it as 2026-01-31 or 2026-01-31T12:00:00Z');
 }
 
 /** The newest snapshot made at or before a moment. */

@@ -76,7 +76,10 @@ async function* single(whole: Uint8Array): AsyncGenerator<Uint8Array> {
 function asStream(data: Bytes): AsyncIterable<unknown> {
   if (data instanceof Blob) return data.stream();
   if (typeof data === 'object' && data !== null && Symbol.asyncIterator in data) return data;
-  throw new InvalidArgumentError('data of an unknown kind', 'give a string, a buffer or typed array, a Blob, a ReadableStream, or an async iterable of byte arrays');
+  throw new InvalidArgumentError(
+    'data of an unknown kind',
+    'give a string, a buffer or typed array, a Blob, a ReadableStream, or an async iterable of byte arrays',
+  );
 }
 
 function asPiece(value: unknown): Uint8Array {

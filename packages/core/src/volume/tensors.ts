@@ -30,9 +30,20 @@ async function fileTensors(engine: Engine, sight: Sight, path: string): Promise<
   const content = requireFile(sight.tree, path);
   const headers = await tensorHeaders(engine, sight, content);
   if (headers === undefined) {
-    throw new InvalidArgumentError(`'${path}' is neither a safetensors nor a GGUF file`, 'name a .safetensors or .gguf file, or the .index.json of a sharded model');
+    throw new InvalidArgumentError(
+      `'${path}' is neither a safetensors nor a GGUF file`,
+      'name a .safetensors or .gguf file, or the .index.json of a sharded model',
+    );
   }
-  return headers.map(({ name, dtype, shape, offset, size }) => ({ name, dtype, shape, path, offset, size, contentId: rangeId(engine, sight, content, offset, size) }));
+  return headers.map(({ name, dtype, shape, offset, size }) => ({
+    name,
+    dtype,
+    shape,
+    path,
+    offset,
+    size,
+    contentId: rangeId(engine, sight, content, offset, size),
+  }));
 }
 
 /** Reads as much of the file's beginning as the header needs. */
@@ -56,7 +67,10 @@ function rangeId(engine: Engine, sight: Sight, content: ContentRef, offset: numb
 
 async function shardsOf(engine: Engine, sight: Sight, path: string): Promise<string[]> {
   const fault = (): InvalidArgumentError =>
-    new InvalidArgumentError(`'${path}' is no shard index`, 'it needs a "weight_map" object from tensor names to file names, as Transformers writes it');
+    new InvalidArgumentError(
+      `'${path}' is no shard index`,
+      'it needs a "weight_map" object from tensor names to file names, as Transformers writes it',
+    );
   const content = requireFile(sight.tree, path);
   if (content.length > MAX_SHARD_INDEX_BYTES) throw fault();
   const bytes = new Uint8Array(content.length);

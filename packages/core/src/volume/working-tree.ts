@@ -80,7 +80,8 @@ export class WorkingTree {
     for (const folder of [...ancestorsOf(path), path]) {
       const existing = this.get(folder);
       if (existing?.type === 'directory') continue;
-      if (existing !== undefined) throw new PathError('ENOTDIR', folder, 'not a folder', 'a file or symlink has that name: remove it first, or choose another path');
+      if (existing !== undefined)
+        throw new PathError('ENOTDIR', folder, 'not a folder', 'a file or symlink has that name: remove it first, or choose another path');
       this.edit(folder, { type: 'directory', mtimeNs: this.nowNs() });
     }
   }
@@ -105,10 +106,14 @@ export class WorkingTree {
   /** As `fs.rename`: over a file or an empty folder of the same kind, never into itself. */
   rename(from: string, to: string): void {
     const entry = from === '' ? undefined : this.get(from);
-    if (entry === undefined) throw from === '' ? new PathError('EINVAL', '/', 'the root cannot be renamed', 'rename a volume instead') : new FileNotFoundError(from);
+    if (entry === undefined)
+      throw from === ''
+        ? new PathError('EINVAL', '/', 'the root cannot be renamed', 'rename a volume instead')
+        : new FileNotFoundError(from);
     if (from === to) return;
     if (to === '') throw new FileExistsError('/');
-    if (to.startsWith(`${from}/`)) throw new PathError('EINVAL', to, 'a folder cannot be moved into itself', 'choose a destination outside of it');
+    if (to.startsWith(`${from}/`))
+      throw new PathError('EINVAL', to, 'a folder cannot be moved into itself', 'choose a destination outside of it');
     const replaced = this.get(to);
     if (replaced !== undefined) {
       if (replaced.type === 'directory' && entry.type !== 'directory') {

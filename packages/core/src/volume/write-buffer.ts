@@ -75,7 +75,8 @@ export class WriteBuffer {
         kept.push(extent);
         continue;
       }
-      if (extent.start < from) kept.push({ start: extent.start, bytes: extent.bytes.subarray(0, from - extent.start), length: from - extent.start });
+      if (extent.start < from)
+        kept.push({ start: extent.start, bytes: extent.bytes.subarray(0, from - extent.start), length: from - extent.start });
       if (end > to) kept.push({ start: to, bytes: extent.bytes.subarray(to - extent.start, extent.length), length: end - to });
     }
     this.extents = kept;
