@@ -70,7 +70,7 @@ function expectedTrees(history: SnapshotInfo[]): Tree[] {
   for (const { metadata } of history) {
     const base = trees[metadata['base'] as number]!;
     const handle = new ModelHandle(base);
-    for (const [what, path, text] of JSON.parse(metadata['edits'] as string) as [string, string, string]) {
+    for (const [what, path, text] of JSON.parse(metadata['edits'] as string) as [string, string, string][]) {
       if (what === 'write') handle.writeFile(path, Buffer.from(text));
       else handle.remove(path, true);
     }

@@ -1,10 +1,11 @@
-import { isCairnError, type Store } from '@cairn/core';
+import type { Store } from '@cairn/core';
 import { join } from 'node:path';
 import { isDeepStrictEqual as isEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
+import { codeOf, failureOf } from '../support/failures.js';
 import { KINDS, type FaultyDiskOptions } from '../support/faulty-disk.mjs';
-import { after, OPERATIONS, prepare, stateOf, type State } from '../support/operations.mjs';
+import { after, OPERATIONS, prepare, stateOf } from '../support/operations.mjs';
 import { tempDir } from '../support/temp-dir.js';
 
 const FAULTY_DISK = new URL('../support/faulty-disk.mjs', import.meta.url).href;
@@ -66,16 +67,6 @@ class FaultyStore {
   }
 }
 
-/** What came of a call: undefined when it did its work. */
-async function failureOf(call: Promise<unknown>): Promise<unknown> {
-  try {
-    await call;
-    return undefined;
-  } catch (error) {
-    return error;
-  }
-}
-
 /** Each kind of fault takes its share of the calls, so that all of them together take every one; in a long run each takes all. */
 const SHARES = process.env['CAIRN_TEST_FAULTS'] === 'all' ? 1 : 4;
 let number = 0;
@@ -95,7 +86,7 @@ async function failCalls(faulty: FaultyStore, name: string, first: number, code:
     const fired = faulty.disarm();
     if (failure !== undefined) {
       failures++;
-      expect(isCairnError(failure) ? { code: failure.code } : failure, `${name}, call ${n}`).toEqual({ code });
+      expect(codeOf(failure), `${name}, call ${n}`).toBe(code);
       expect(failure).toHaveProperty('hint');
       // Now and then in a new engine: what the old one holds in memory must not matter.
       if (failures === 1 && i % 4 === 0) {
@@ -174,7 +165,7 @@ describe('when a disk call fails', () => {
           faulty.arm(n);
           const failure = await failureOf(OPERATIONS[name]!.run(faulty.store, i, faulty.sources));
           fired = faulty.disarm();
-          expect(isCairnError(failure) ? failure.code : failure, `${name}, call ${n}`).toBeOneOf([undefined, 'EIO']);
+          expect([undefined, 'EIO'], `${name}, call ${n}`).toContain(codeOf(failure));
           // A change that was left in the journal counts from the next one on.
           await OPERATIONS['create']!.run(faulty.store, i + 0.5, faulty.sources);
           const state = await stateOf(faulty.store);

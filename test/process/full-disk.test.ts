@@ -1,9 +1,10 @@
-import { isCairnError, openStore, type Batch } from '@cairn/core';
+import { openStore, type Batch } from '@cairn/core';
 import { execFileSync } from 'node:child_process';
 import { closeSync, ftruncateSync, mkdtempSync, openSync, readdirSync, rmSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { codeOf, failureOf } from '../support/failures.js';
 import { after, OPERATIONS, prepare, stateOf } from '../support/operations.mjs';
 import { noise } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -92,8 +93,8 @@ describe.skipIf(mounted === undefined)('on a disk that is really full', () => {
       try {
         let state = await stateOf(store);
         const volume = await store.volumes.fromName('main');
-        const error: unknown = await volume.batchUpload(edit).catch((failure: unknown) => failure);
-        expect(isCairnError(error, 'ENOSPC'), String(error)).toBe(true);
+        const error = await failureOf(volume.batchUpload(edit));
+        expect(codeOf(error)).toBe('ENOSPC');
         expect(error).toHaveProperty('hint');
         expect(await stateOf(store)).toEqual(state);
         expect(await store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
@@ -122,12 +123,9 @@ describe.skipIf(mounted === undefined)('on a disk that is really full', () => {
         for (const name of ['commit', 'create', 'tag']) {
           const i = 1000 + pages;
           const free = fillUp(pages);
-          const failure = await OPERATIONS[name]!.run(store, i, sources).then(
-            () => undefined,
-            (error: unknown) => error,
-          );
+          const failure = await failureOf(OPERATIONS[name]!.run(store, i, sources));
           if (failure === undefined) state = after(state, name, i);
-          else expect(isCairnError(failure, 'ENOSPC'), `${name} with room for ${pages} pages: ${String(failure)}`).toBe(true);
+          else expect(codeOf(failure), `${name} with room for ${pages} pages`).toBe('ENOSPC');
           outcomes.push(failure === undefined ? '+' : '-');
           expect(await stateOf(store)).toEqual(state);
           free();

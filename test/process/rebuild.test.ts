@@ -20,6 +20,7 @@ import { rebuildState } from '../../packages/core/dist/publish/rebuild-state.js'
 import type { RefTable } from '../../packages/core/dist/refs/ref-table.js';
 import { decodeSnapshotRecord } from '../../packages/core/dist/snapshot/record.js';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
+import { codeOf, failureOf } from '../support/failures.js';
 import { noise } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
 
@@ -213,11 +214,8 @@ describe('a store without its index', () => {
     rmSync(join(dir, 'index'), { recursive: true });
 
     for (const options of [{}, { create: false }, { readOnly: true }, {}]) {
-      const error: unknown = await openStore(dir, options).then(
-        () => undefined,
-        (failure: unknown) => failure,
-      );
-      expect(isCairnError(error, 'CAIRN_DAMAGED'), String(error)).toBe(true);
+      const error = await failureOf(openStore(dir, options));
+      expect(codeOf(error)).toBe('CAIRN_DAMAGED');
       expect(error).toMatchObject({ hint: expect.stringMatching(/./), damage: [{ kind: 'index' }] });
       expect(truthOf(dir)).toEqual(truth);
     }

@@ -1,9 +1,10 @@
-import { isCairnError, openTemporaryStore, openStore, type Batch, type Store, type Volume } from '@cairn/core';
+import { openTemporaryStore, openStore, type Batch, type Store, type Volume } from '@cairn/core';
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Child } from '../support/children.js';
+import { codeOf, failureOf } from '../support/failures.js';
 import { noise } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
 
@@ -25,12 +26,9 @@ afterAll(() => store.close());
 const put = (edit: (batch: Batch) => Promise<void>): Promise<unknown> => volume.batchUpload(edit, { force: true });
 
 /** The error of an upload after which all is as it was; undefined when it succeeded. */
-async function failureOf(edit: (batch: Batch) => Promise<void>): Promise<unknown> {
+async function uploadFailure(edit: (batch: Batch) => Promise<void>): Promise<unknown> {
   const before = (await store.volumes.info('v')).head;
-  const failure: unknown = await put(edit).then(
-    () => undefined,
-    (error: unknown) => error,
-  );
+  const failure = await failureOf(put(edit));
   if (failure !== undefined) expect((await store.volumes.info('v')).head).toBe(before);
   return failure;
 }
@@ -73,10 +71,9 @@ describe('a source that another process changes while it is stored', () => {
     await writer.hears(({ say }) => say === 'begins');
     const codes: string[] = [];
     for (let attempt = 0; attempt < 3; attempt++) {
-      const failure = await failureOf((batch) => batch.putFile(path, 'source'));
+      const failure = await uploadFailure((batch) => batch.putFile(path, 'source'));
       if (failure === undefined) expect(everWas(change, await volume.readFile('source'))).toBe(true);
-      else expect(isCairnError(failure), String(failure)).toBe(true);
-      codes.push(failure === undefined ? 'stored' : (failure as { code: string }).code);
+      codes.push(codeOf(failure) ?? 'stored');
       if (failure !== undefined) expect(failure).toMatchObject({ path });
     }
     await writer.kill();
@@ -101,7 +98,7 @@ describe('a source that another process changes while it is stored', () => {
   test.each([5, 100])('and one of %i files that is gone when its turn comes is named, and nothing is published', async (files) => {
     const dir = folderOf(files);
     const gone = join(dir, 'file-3');
-    const failure = await failureOf(async (batch) => {
+    const failure = await uploadFailure(async (batch) => {
       await batch.putDirectory(dir, 'folder');
       rmSync(gone);
     });
@@ -113,7 +110,7 @@ describe('a source that another process changes while it is stored', () => {
     const dir = folderOf(files);
     const path = join(dir, 'file-3');
     const replaced = (make: () => void): Promise<unknown> =>
-      failureOf(async (batch) => {
+      uploadFailure(async (batch) => {
         await batch.putDirectory(dir, 'folder');
         rmSync(path);
         make();

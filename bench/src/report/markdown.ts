@@ -35,7 +35,7 @@ function machineLines({ machine }: Report): string[] {
 }
 
 function section(row: RowResult, plots: readonly string[]): string[] {
-  const run = `${row.rounds} rounds, ${row.date}, load average before ${row.loadBefore.toFixed(1)}.`;
+  const run = `${row.rounds} round${row.rounds === 1 ? '' : 's'}, ${row.date}, load average before ${row.loadBefore.toFixed(1)}.`;
   const lines = [`## ${row.title}`, '', `${row.dataset.charAt(0).toUpperCase()}${row.dataset.slice(1)}. ${row.method} ${run}`, ''];
   for (const [index, series] of row.series.entries()) {
     const plot = plots[index];

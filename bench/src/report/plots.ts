@@ -3,13 +3,13 @@ import { compile } from 'vega-lite';
 import type { TopLevelSpec } from 'vega-lite';
 import { summarize } from '../measure/statistics.js';
 import type { Finding, Series } from '../rows/row.js';
-import { targetOf } from '../targets.js';
+import { judge, targetOf } from '../targets.js';
+import type { Verdict } from '../targets.js';
 import { formatValue } from './format.js';
 
 const OURS = '#2f6f4f';
 const OTHERS = '#b8b8b0';
-const MET = '#2f6f4f';
-const MISSED = '#b5452c';
+const VERDICTS: Record<Verdict, string> = { met: '#2f6f4f', missed: '#b5452c', later: '#8a7a3a' };
 const WIDTH = 560;
 /** Times better than a target. */
 const TICKS = [0.25, 0.5, 1, 2, 4, 10, 100];
@@ -51,21 +51,28 @@ export function seriesPlot(title: string, series: Series): Promise<string> {
 export function targetsPlot(findings: readonly Finding[]): Promise<string> | undefined {
   const values = findings.flatMap((finding) => {
     if (finding.target === undefined || finding.value <= 0) return [];
-    const { bound, limit, what } = targetOf(finding.target);
+    const target = targetOf(finding.target);
+    const { bound, limit, what } = target;
     const margin = bound === 'at least' ? finding.value / limit : limit / finding.value;
     const text = `${formatValue(finding.value, finding.unit)} (${bound === 'at least' ? '≥' : '≤'} ${formatValue(limit, finding.unit)})`;
-    return [{ what, margin, text, state: margin >= 1 ? 'met' : 'missed' }];
+    return [{ what, margin, text, state: judge(finding.value, target) }];
   });
   if (values.length === 0) return undefined;
   const what = { field: 'what', type: 'nominal', sort: null, axis: { title: null, labelLimit: 640, ticks: false, domain: false } } as const;
-  const domain = [Math.min(0.25, ...values.map(({ margin }) => margin * 0.8)), Math.max(4, ...values.map(({ margin }) => margin * 4))];
+  const greatest = Math.max(4, ...values.map(({ margin }) => margin * 1.25));
+  const domain = [Math.min(0.25, ...values.map(({ margin }) => margin * 0.8)), greatest];
   const margin = {
     field: 'margin',
     type: 'quantitative',
     scale: { type: 'log', domain, nice: false },
     axis: { title: null, values: TICKS, format: '~g', grid: true },
   } as const;
-  const color = { field: 'state', type: 'nominal', scale: { domain: ['met', 'missed'], range: [MET, MISSED] }, legend: null } as const;
+  const color = {
+    field: 'state',
+    type: 'nominal',
+    scale: { domain: Object.keys(VERDICTS), range: Object.values(VERDICTS) },
+    legend: null,
+  } as const;
   return render({
     title: {
       text: 'Targets',
@@ -78,7 +85,11 @@ export function targetsPlot(findings: readonly Finding[]): Promise<string> | und
     layer: [
       { mark: { type: 'rule', color: '#222' }, encoding: { x: { datum: 1, type: 'quantitative' } } },
       { mark: { type: 'point', filled: true, size: 60 }, encoding: { y: what, x: margin, color } },
-      { mark: { type: 'text', align: 'left', dx: 8, fontSize: 10 }, encoding: { y: what, x: margin, text: { field: 'text' } } },
+      // A column of figures at the right edge: beside the points they would cross the line.
+      {
+        mark: { type: 'text', align: 'left', dx: 8, fontSize: 11 },
+        encoding: { y: what, x: { datum: greatest, type: 'quantitative' }, text: { field: 'text' }, color },
+      },
     ],
   });
 }

@@ -53,7 +53,7 @@ export const readIntoRow: Row = {
           ...ratio(shared, names.verified(1), names.verified(2), 'verified: two workers against one', 'workers/read'),
           ...ratio(shared, names.plain(1), names.verified(1), 'verified, 1 worker: rate over plain fs.read'),
           ...ratio(shared, names.plain(1), names.unverified(1), 'unverified, 1 worker: rate over plain fs.read', 'read/unverified'),
-          ...ratio(shared, names.plain(2), names.unverified(2), 'unverified, 2 workers: rate over two plain fs.reads', 'read/unverified'),
+          ...ratio(shared, names.plain(2), names.unverified(2), 'unverified, 2 workers: rate over two plain fs.reads'),
           ...rate(plain, names.verified(1), 'verified, 1 worker, ArrayBuffer'),
           ...ratio(plain, names.plain(1), names.verified(1), 'verified, 1 worker, ArrayBuffer: rate over plain fs.read'),
           ...ratio(plain, names.plain(1), names.unverified(1), 'unverified, 1 worker, ArrayBuffer: rate over plain fs.read'),

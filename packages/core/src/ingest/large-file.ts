@@ -62,9 +62,12 @@ async function attemptLarge(
         break;
       }
       const order = { type: 'store-spans', path: source.path, fd: source.fd, spans } as const;
-      const unit = runner.run<UnitResult>(operation, order, [source]).finally(() => lanes.release());
-      units.push(unit.then((result) => result.rows));
+      const unit = runner
+        .run<UnitResult>(operation, order, [source])
+        .finally(() => lanes.release())
+        .then((result) => result.rows);
       unit.catch(failed);
+      units.push(unit);
     }
   } catch (error) {
     failed(error);

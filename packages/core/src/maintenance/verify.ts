@@ -1,4 +1,5 @@
 import type { Hasher } from '../hash/hasher.js';
+import { ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
 import { damagedObject, ObjectReader } from '../objects/object-reader.js';
 import { readRow, rowCount } from '../pack/object-table.js';
@@ -36,7 +37,7 @@ export async function verifyStore(parts: VerifyParts, work: Work & { readData?: 
     work.signal?.throwIfAborted();
     const counts = findings.collect(() => verifyFooter(parts, id));
     if (counts !== undefined) {
-      chunks += counts.objects;
+      chunks += counts.chunks;
       placed.set(id, counts.placed);
     }
     await new Promise(setImmediate);
@@ -52,12 +53,14 @@ export async function verifyStore(parts: VerifyParts, work: Work & { readData?: 
   return { ok: findings.damage.length === 0, packs: packs.length, chunks, bytes, damage: findings.damage };
 }
 
-/** Reads a pack's footer, and counts its objects, and those that the index places there. */
-function verifyFooter({ layout, hasher, index }: VerifyParts, id: PackId): { objects: number; placed: number } {
+/** Reads a pack's footer, and counts its chunks, and its objects that the index places there. */
+function verifyFooter({ layout, hasher, index }: VerifyParts, id: PackId): { chunks: number; placed: number } {
   const { table } = readFooter(layout.packPath(id), id, hasher);
+  let chunks = 0;
   let placed = 0;
   for (let i = 0; i < rowCount(table); i++) {
     const { kind, digest, offset, storedLength, length, encoding } = readRow(table, i);
+    if (kind === ObjectKind.chunk) chunks++;
     const location = index.locate(kind, digest);
     if (location === undefined) throw damagedObject(kind, digest, `is in pack ${id} and not in the index`);
     // An object that two processes stored at once lies in two packs; the index keeps one of them.
@@ -70,7 +73,7 @@ function verifyFooter({ layout, hasher, index }: VerifyParts, id: PackId): { obj
     )
       placed++;
   }
-  return { objects: rowCount(table), placed };
+  return { chunks, placed };
 }
 
 /** That the index places in each pack what the pack's own footer places there, and nothing else. */

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { promises as fs } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { AlreadyExistsError, FileExistsError, InvalidPathError, wrapIoError } from '../errors.js';
+import { FileExistsError, InvalidPathError, wrapIoError } from '../errors.js';
 import type { Entry } from '../manifest/entry.js';
+import type { RestoreItem } from '../reading/data-reader.js';
 import type { Progress, Work } from '../types.js';
 import type { Engine } from './engine.js';
+import { FoldingNames, foldsNames } from './folding-names.js';
 import { normalizePath } from './paths.js';
 import type { Sight } from './read-view.js';
 import { requireEntry } from './read-view.js';
@@ -12,8 +14,8 @@ import { requireEntry } from './read-view.js';
 type FileEntryOf = Extract<Entry, { type: 'file' }>;
 
 /**
- * Writes a file, symlink or whole folder of a view to the local disk. A file appears under its name only when it is
- * whole; a folder is filled where it stands. Symlinks are made last, so that no file is ever written through one.
+ * Writes a file, symlink or whole folder of a view to the local disk. Everything is written aside first and moved into
+ * place when it is whole: what fails, or is called off, leaves nothing.
  */
 export async function copyToLocal(
   engine: Engine,
@@ -68,42 +70,62 @@ async function copyFolder(
   const existing = await lstatOrUndefined(destination);
   if (existing !== undefined && !existing.isDirectory()) throw new FileExistsError(destination);
   if (existing !== undefined && options.force !== true) await refuseExisting(sight, path, destination);
-  await fs.mkdir(destination, { recursive: true });
-  const links: [string, string][] = [];
-  const folders = new FoldingNames(await foldsNames(destination));
-  function* files(): Generator<ReturnType<typeof restoreItem>> {
-    for (const [child, entry] of sight.tree.walk(path)) {
-      // A store can come from a stranger: its paths are checked again before they name anything on this disk.
-      if (normalizePath(child) !== child) throw new InvalidPathError(child, 'it is not in its normal form');
-      const local = localPathOf(path, child, destination);
-      folders.claim(child);
-      if (entry.type === 'directory') pendingFolders.push(local);
-      else if (entry.type === 'symlink') links.push([entry.target, local]);
-      else yield restoreItem(entry, local);
-    }
+  // Aside, but in the same file system: a folder that is there may be a mount point.
+  const parent = existing === undefined ? dirname(destination) : destination;
+  await fs.mkdir(parent, { recursive: true });
+  const aside = join(parent, `.cairn-${randomUUID()}`);
+  try {
+    await fs.mkdir(aside);
+    await materialize(engine, sight, path, aside, options);
+    if (existing === undefined) await fs.rename(aside, destination);
+    else await moveInto(aside, destination, options.force === true);
+  } finally {
+    await fs.rm(aside, { recursive: true, force: true });
   }
-  const pendingFolders: string[] = [];
-  let batch: ReturnType<typeof restoreItem>[] = [];
+}
+
+/** Writes a folder's tree into an empty folder. Symlinks are made last, so that no file is ever written through one. */
+async function materialize(engine: Engine, sight: Sight, path: string, aside: string, options: Work): Promise<void> {
+  const links: [string, string][] = [];
+  const names = new FoldingNames(await foldsNames(aside));
+  let folders: string[] = [];
+  let files: RestoreItem[] = [];
   const done = { bytes: 0, files: 0 };
   const flush = async (): Promise<void> => {
-    for (const folder of pendingFolders.splice(0)) await makeFolder(folder);
-    if (options.force === true) for (const item of batch) await fs.rm(item.path, { force: true });
+    for (const folder of folders) await fs.mkdir(folder);
     const before = { ...done };
     const onProgress = (p: Progress): void => {
       [done.bytes, done.files] = [before.bytes + p.bytes, before.files + p.files];
       options.onProgress?.({ phase: p.phase, ...done, newBytes: 0 });
     };
-    await engine.data.restoreFiles(batch, { signal: options.signal, onProgress, nodes: sight.nodes, verify: engine.verifyReads });
-    batch = [];
+    await engine.data.restoreFiles(files, { signal: options.signal, onProgress, nodes: sight.nodes, verify: engine.verifyReads });
+    [folders, files] = [[], []];
   };
-  for (const item of files()) {
-    batch.push(item);
-    if (batch.length >= FILES_PER_BATCH) await flush();
+  for (const [child, entry] of sight.tree.walk(path)) {
+    // A store can come from a stranger: its paths are checked again before they name anything on this disk.
+    if (normalizePath(child) !== child) throw new InvalidPathError(child, 'it is not in its normal form');
+    names.claim(child);
+    const local = localPathOf(path, child, aside);
+    if (entry.type === 'directory') folders.push(local);
+    else if (entry.type === 'symlink') links.push([entry.target, local]);
+    else files.push(restoreItem(entry, local));
+    if (folders.length + files.length >= ENTRIES_PER_BATCH) await flush();
   }
   await flush();
-  for (const [target, local] of links) {
-    if (options.force === true) await fs.rm(local, { force: true });
-    await fs.symlink(target, local);
+  for (const [target, local] of links) await fs.symlink(target, local);
+}
+
+/** Moves what is in one folder into another one, whole subtrees at a time where nothing is in their way. */
+async function moveInto(from: string, to: string, force: boolean): Promise<void> {
+  for (const name of await fs.readdir(from)) {
+    const [source, target] = [join(from, name), join(to, name)];
+    const there = await lstatOrUndefined(target);
+    const folderMoves = (await fs.lstat(source)).isDirectory();
+    if (there === undefined) await fs.rename(source, target);
+    else if (there.isDirectory() && folderMoves) await moveInto(source, target, force);
+    // A symlink in place of a folder would lead outside.
+    else if (there.isDirectory() || folderMoves || !force) throw new FileExistsError(target);
+    else await fs.rename(source, target);
   }
 }
 
@@ -120,25 +142,11 @@ function localPathOf(path: string, child: string, destination: string): string {
   return join(destination, path === '' ? child : child.slice(path.length + 1));
 }
 
-/** Files whose folders are made and which are then handed to the workers at once; bounds memory in folders of millions. */
-const FILES_PER_BATCH = 16_384;
+/** Entries that are made at once; bounds memory in folders of millions. */
+const ENTRIES_PER_BATCH = 16_384;
 
-function restoreItem(
-  entry: FileEntryOf,
-  path: string,
-): { content: FileEntryOf['content']; path: string; executable: boolean; mtimeNs: bigint } {
+function restoreItem(entry: FileEntryOf, path: string): RestoreItem {
   return { content: entry.content, path, executable: entry.executable, mtimeNs: entry.mtimeNs };
-}
-
-/** A folder that is there is fine; a symlink in its place is not: it would lead outside. */
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await fs.mkdir(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !(await fs.lstat(path)).isDirectory()) {
-      throw (error as NodeJS.ErrnoException).code === 'EEXIST' ? new FileExistsError(path) : error;
-    }
-  }
 }
 
 async function lstatOrUndefined(path: string): Promise<Awaited<ReturnType<typeof fs.lstat>> | undefined> {
@@ -147,40 +155,5 @@ async function lstatOrUndefined(path: string): Promise<Awaited<ReturnType<typeof
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
-  }
-}
-
-/** Whether names that differ only in case or Unicode form are one name in this folder's file system. */
-async function foldsNames(folder: string): Promise<boolean> {
-  const name = `.cairn-${randomUUID()}-\u00e9`;
-  await fs.writeFile(join(folder, name), '', { flag: 'wx', mode: 0o600 });
-  try {
-    const twins = [name.toUpperCase(), name.normalize('NFD')].map(
-      async (twin) => (await lstatOrUndefined(join(folder, twin))) !== undefined,
-    );
-    return (await Promise.all(twins)).includes(true);
-  } finally {
-    await fs.rm(join(folder, name), { force: true });
-  }
-}
-
-/** Refuses a second name that the target file system would take for one that was written already. */
-class FoldingNames {
-  private readonly seen: Map<string, string> | undefined;
-
-  constructor(folds: boolean) {
-    this.seen = folds ? new Map() : undefined;
-  }
-
-  claim(path: string): void {
-    if (this.seen === undefined) return;
-    const folded = path.normalize('NFC').toLowerCase();
-    const other = this.seen.get(folded);
-    if (other !== undefined) {
-      throw new AlreadyExistsError('EEXIST', `'${path}' and '${other}' are one name on this file system`, {
-        hint: 'write to a case-sensitive file system, or rename one of them in the volume',
-      });
-    }
-    this.seen.set(folded, path);
   }
 }

@@ -120,7 +120,7 @@ export abstract class View implements ReadView {
 
   createReadStream(path: string, options: { start?: number; end?: number; signal?: AbortSignal } = {}): Readable {
     const { start = 0, end = Infinity, signal } = options;
-    if (!(start >= 0) || end < start - 1)
+    if (!isOffset(start) || !(end === Infinity || isOffset(end + 1)) || end < start - 1)
       throw new InvalidArgumentError(`no such range: ${start} to ${end}`, '`start` and the inclusive `end` count bytes from 0');
     const opened = this.file(path);
     opened.catch(() => undefined); // Reported by the stream when it is read.
@@ -233,4 +233,8 @@ function encodingName(code: number): (typeof ENCODINGS)[number] {
   if (name === undefined)
     throw new CairnError('CAIRN_STORE_FORMAT', `unknown encoding ${code}`, { hint: 'a newer Cairn wrote this: update this one' });
   return name;
+}
+
+function isOffset(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
 }

@@ -24,29 +24,29 @@ export async function storeBytes(engine: Engine, data: Bytes, storing: Storing):
   const whole = inMemory(data);
   if (whole !== undefined && whole.byteLength < SMALL_BYTES) return storeSmall(engine, storing.sink, whole);
   const source = whole === undefined ? asStream(data)[Symbol.asyncIterator]() : single(whole);
-  const head: Uint8Array[] = [];
-  let headBytes = 0;
   try {
-    while (headBytes < SMALL_BYTES) {
-      const next: IteratorResult<unknown, unknown> = await orAborted(source.next(), storing.signal);
-      if (next.done === true) return storeSmall(engine, storing.sink, head.length === 1 ? (head[0] as Uint8Array) : Buffer.concat(head));
-      const piece = asPiece(next.value);
-      // A producer may reuse its buffer for the next piece, so what waits is a copy.
-      head.push(headBytes + piece.byteLength < SMALL_BYTES ? piece.slice() : piece);
-      headBytes += piece.byteLength;
-    }
+    return await storeStream(engine, source, storing);
   } catch (error) {
     // Not awaited: a producer that waits for its next bytes answers only then.
     void Promise.resolve(source.return?.(undefined)).catch(() => undefined);
     throw error;
   }
+}
+
+async function storeStream(engine: Engine, source: AsyncIterator<unknown>, storing: Storing): Promise<ContentRef> {
+  const head: Uint8Array[] = [];
+  let headBytes = 0;
+  while (headBytes < SMALL_BYTES) {
+    const next = await orAborted(source.next(), storing.signal);
+    if (next.done === true) return storeSmall(engine, storing.sink, head.length === 1 ? (head[0] as Uint8Array) : Buffer.concat(head));
+    const piece = asPiece(next.value);
+    // A producer may reuse its buffer for the next piece, so what waits is a copy.
+    head.push(headBytes + piece.byteLength < SMALL_BYTES ? piece.slice() : piece);
+    headBytes += piece.byteLength;
+  }
   async function* all(): AsyncGenerator<Uint8Array> {
-    try {
-      yield* head;
-      for (let next = await source.next(); next.done !== true; next = await source.next()) yield asPiece(next.value);
-    } finally {
-      await source.return?.(undefined);
-    }
+    yield* head;
+    for (let next = await source.next(); next.done !== true; next = await source.next()) yield asPiece(next.value);
   }
   return engine.ingest.stream(all(), storing);
 }

@@ -53,9 +53,17 @@ async function tensorHeaders(engine: Engine, sight: Sight, content: ContentRef):
     const prefix = new Uint8Array(want);
     await engine.data.readInto([{ content, position: 0, target: prefix }], { nodes: sight.nodes, verify: engine.verifyReads });
     const result = detectLayout(prefix, want === content.length);
-    if ('layout' in result) return result.layout.format === 'generic' ? undefined : tensorsOf(prefix);
+    if ('layout' in result)
+      return result.layout.format === 'generic'
+        ? undefined
+        : tensorsOf(prefix).map((tensor) => outermostFirst(tensor, result.layout.format));
     want = Math.min(content.length, Math.max(result.need, want + 1));
   }
+}
+
+/** GGUF lists dimensions the other way round. */
+function outermostFirst(tensor: TensorHeader, format: string): TensorHeader {
+  return format === 'gguf' ? { ...tensor, shape: tensor.shape.toReversed() } : tensor;
 }
 
 /** Tensors start and end on chunk boundaries, so the identity of their bytes follows from the chunks that are known already. */
