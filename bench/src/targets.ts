@@ -46,7 +46,7 @@ const TARGETS = {
   'workers/read': { what: 'verified reads: two workers against one', bound: 'at least', limit: 1.7 },
   'workers/restore': { what: 'restore: two workers against one', bound: 'at least', limit: 1.7 },
   'start/first-byte': { what: 'start of the command to the first byte stored', bound: 'at most', limit: 170 },
-  'start/help': { what: '`--help` over `node -e 0`', bound: 'at most', limit: 40 },
+  'start/help': { what: 'cairn --help over node -e 0', bound: 'at most', limit: 40 },
 } as const satisfies Record<string, Target>;
 
 export type TargetId = keyof typeof TARGETS;

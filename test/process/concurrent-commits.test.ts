@@ -9,7 +9,7 @@ import { tempDir } from '../support/temp-dir.js';
 import { mergeTrees, ModelHandle, type Tree } from '../support/volume-model.js';
 
 /** Commits of each writer, and how often each is killed on the way there; a long run sets more. */
-const COMMITS = Number(process.env['CAIRN_TEST_COMMITS'] ?? 8);
+const COMMITS = Number(process.env['CAIRN_TEST_COMMITS'] ?? 6);
 const KILLS = process.env['CAIRN_TEST_KILLS'];
 const VOLUME = 'v';
 
@@ -102,7 +102,7 @@ async function shownSnapshot(store: Store, id: string): Promise<{ [path: string]
 
 describe('processes that commit to one volume at once, some killed', () => {
   test.each([
-    [2, 3],
+    [2, 2],
     [8, 1],
   ])(
     '%i writers: nothing acknowledged is lost, history is one chain, and every tree is what last-write-wins gives',

@@ -89,7 +89,7 @@ async function failCalls(faulty: FaultyStore, name: string, first: number, code:
       expect(codeOf(failure), `${name}, call ${n}`).toBe(code);
       expect(failure).toHaveProperty('hint');
       // Now and then in a new engine: what the old one holds in memory must not matter.
-      if (failures === 1 && i % 4 === 0) {
+      if (failures === 1 && i % 8 === 0) {
         await faulty.reopen();
         await faulty.expectWhole();
       }
@@ -157,7 +157,7 @@ describe('when a disk call fails', () => {
     async (times, stride) => {
       const faulty = await FaultyStore.make({ error: 'EIO', times });
       let stood = 0;
-      for (const name of Object.keys(OPERATIONS)) {
+      for (const name of ['commit', 'stream', 'tag', 'delete']) {
         for (let n = 1, fired = true; fired; n += stride) {
           const i = ++number;
           await OPERATIONS[name]!.before?.(faulty.store, i);

@@ -11,7 +11,7 @@ import { tempDir } from '../support/temp-dir.js';
 const MIB = 1 << 20;
 /** Size of the upload, and how often it is killed; a long run sets more. */
 const TOTAL_MIB = Number(process.env['CAIRN_TEST_PUT_MIB'] ?? 300);
-const KILLS = Number(process.env['CAIRN_TEST_PUT_KILLS'] ?? 4);
+const KILLS = Number(process.env['CAIRN_TEST_PUT_KILLS'] ?? 3);
 
 let source: string;
 let sourceBytes = 0;

@@ -9,9 +9,9 @@ import { randomFrom, testSeed } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
 
 /** A long run sets more. */
-const KILLS = Number(process.env['CAIRN_TEST_KILLS'] ?? 10);
+const KILLS = Number(process.env['CAIRN_TEST_KILLS'] ?? 8);
 /** Disk calls within which a process is killed: some ten operations. */
-const MAX_CALLS = 150;
+const MAX_CALLS = 100;
 
 interface Change extends Saying {
   name: string;

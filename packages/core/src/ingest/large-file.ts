@@ -32,7 +32,11 @@ export async function storeLargeFile(
       const rows = await attemptLarge(operation, runner, lanes, { path, fd, size: Number(before.size) }, segmentBytes);
       if (rows !== 'changed' && isUnchanged(before, statOf(path, fd))) {
         const tree = new TreeBuilder(sink);
-        for (const part of rows) for (const { digest, length } of chunkRows(part)) tree.push(chunkEntry(digest, length));
+        for (const part of rows) {
+          for (const { digest, length } of chunkRows(part)) tree.push(chunkEntry(digest, length));
+          // A very large file has millions of chunks: others get their turn.
+          await new Promise(setImmediate);
+        }
         return { content: tree.finish(), stat: sourceStat(before) };
       }
       if (attempt === READ_ATTEMPTS) throw new SourceChangedError(path);

@@ -26,10 +26,12 @@ export async function storeFiles(environment: WorkerEnvironment, task: StoreFile
   const unit = await inUnit(environment, await UnitWriter.begin(environment, task, 'borrow'), async (writer) => {
     for (const [number, path] of task.paths.entries()) {
       writer.source = number;
+      const start = writer.mark();
       try {
         files.push(await storeFile(environment, writer, path));
       } catch (error) {
         if (!isSourceFault(path, error)) throw error;
+        writer.goBack(start);
         files.push({ error: serializeError(error) });
       }
     }

@@ -67,11 +67,6 @@ export class UnitWriter {
     environment.index.refresh();
   }
 
-  /** Bytes taken so far, known ones included. */
-  get bytesTaken(): number {
-    return this.logicalBytes;
-  }
-
   /** Takes a chunk that lies in memory, at `offset` of the current source. */
   async put(bytes: Uint8Array, offset: number, hint: EncodingHint): Promise<void> {
     this.control.check();

@@ -25,6 +25,8 @@ export class Staging implements NodeSource, NodeSink {
   private readonly hasher: Hasher;
   private held = new Map<string, StagedObject>();
   private bytes = 0;
+  /** Kinds of which there is something: most trees have nothing staged but nodes, and are asked for thousands of chunks. */
+  private kinds = new Set<ObjectKind>();
 
   constructor(published: PublishedObjects, hasher: Hasher) {
     this.published = published;
@@ -43,11 +45,11 @@ export class Staging implements NodeSource, NodeSink {
   }
 
   get(kind: ObjectKind, digest: Digest): Uint8Array {
-    return this.held.get(keyOf(kind, digest))?.bytes ?? this.published.get(kind, digest);
+    return this.staged(kind, digest)?.bytes ?? this.published.get(kind, digest);
   }
 
   staged(kind: ObjectKind, digest: Digest): StagedObject | undefined {
-    return this.held.get(keyOf(kind, digest));
+    return this.kinds.has(kind) ? this.held.get(keyOf(kind, digest)) : undefined;
   }
 
   /** An empty staging on top of the same published objects, for work that is not part of the handle's tree yet. */
@@ -70,6 +72,7 @@ export class Staging implements NodeSource, NodeSink {
   replaceWith(objects: Iterable<StagedObject>): void {
     // A new map: pinned views go on with the old one.
     this.held = new Map();
+    this.kinds = new Set();
     this.bytes = 0;
     for (const object of objects) this.add(object);
   }
@@ -79,6 +82,7 @@ export class Staging implements NodeSource, NodeSink {
     const key = keyOf(object.kind, object.digest);
     if (this.held.has(key) || this.published.has(object.kind, object.digest)) return;
     this.held.set(key, object);
+    this.kinds.add(object.kind);
     this.bytes += object.bytes.byteLength;
   }
 }

@@ -7,13 +7,14 @@ import type { StoreLayout } from '../pack/store-layout.js';
 
 const openAsync = promisify(fs.open);
 const readAsync = promisify(fs.read);
-const closeAsync = promisify(fs.close);
 
 /** Descriptors kept open for the next read. */
 const MAX_IDLE = 16;
 
 interface Handle {
-  fd: Promise<number>;
+  opening: Promise<number>;
+  /** The descriptor, once open. */
+  fd: number | undefined;
   users: number;
 }
 
@@ -32,18 +33,19 @@ export class PackHandles {
    * @throws DamageError (kind `pack`) when the file is missing or ends before.
    */
   async read(id: PackId, offset: number, target: Uint8Array): Promise<void> {
-    const handle = this.open.get(id) ?? { fd: this.openPack(id), users: 0 };
+    const handle: Handle = this.open.get(id) ?? { opening: this.openPack(id), fd: undefined, users: 0 };
     this.open.delete(id);
     this.open.set(id, handle);
     handle.users++;
     try {
-      const fd = await handle.fd;
+      const fd = (handle.fd = await handle.opening);
       for (let done = 0; done < target.byteLength;) {
         const { bytesRead } = await readAsync(fd, target, done, target.byteLength - done, offset + done);
         if (bytesRead === 0) throw damagedPack(id, `it ends before byte ${offset + target.byteLength}`);
         done += bytesRead;
       }
     } catch (error) {
+      if (handle.fd === undefined && this.open.get(id) === handle) this.open.delete(id);
       throw wrapIoError(error, `cannot read pack ${id}`);
     } finally {
       handle.users--;
@@ -57,19 +59,24 @@ export class PackHandles {
   }
 
   private trim(limit: number): void {
-    for (const [id, handle] of this.open) {
+    for (const [id, { fd, users }] of this.open) {
       if (this.open.size <= limit) return;
-      if (handle.users > 0) continue;
+      if (users > 0 || fd === undefined) continue;
       this.open.delete(id);
-      handle.fd.then(closeAsync).catch(() => undefined);
+      fs.closeSync(fd);
     }
   }
 
   private async openPack(id: PackId): Promise<number> {
+    const path = this.layout.packPath(id);
     try {
-      return await openAsync(this.layout.packPath(id), 'r');
+      return await openAsync(path, 'r').catch((error: unknown) => {
+        if ((error as NodeJS.ErrnoException).code !== 'EMFILE') throw error;
+        // The process has run out of descriptors: those that are only kept for later are the first to go.
+        this.trim(0);
+        return openAsync(path, 'r');
+      });
     } catch (error) {
-      this.open.delete(id);
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw damagedPack(id, 'the file is missing', error);
       throw error;
     }

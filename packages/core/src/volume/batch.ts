@@ -83,7 +83,7 @@ class BatchUpload implements Batch {
   async putFile(local: string | URL | { data: Bytes }, remotePath: string, options: { executable?: boolean } = {}): Promise<void> {
     const path = this.checked(remotePath);
     if (typeof local === 'string' || local instanceof URL) {
-      const entry = await localEntry(local, path);
+      const entry = localEntry(local, path);
       if (entry.type === 'directory') throw new PathError('EISDIR', entry.localPath, 'a folder is no file', 'use putDirectory()');
       this.add(entry, options.executable);
       return;
@@ -102,7 +102,7 @@ class BatchUpload implements Batch {
     const path = normalizePath(remotePath);
     const skipped = (skippedPath: string): void =>
       this.engine.diagnostics.log('warn', `skipped '${skippedPath}': sockets, pipes and devices are not stored`);
-    for await (const entry of localTree(localPath, path, options.ignore ?? [], skipped)) this.add(entry, undefined);
+    for await (const entries of localTree(localPath, path, options.ignore ?? [], skipped)) for (const entry of entries) this.add(entry, undefined);
   }
 
   /** No more puts: those of a callback that goes on would be in no commit. */

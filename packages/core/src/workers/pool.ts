@@ -23,11 +23,6 @@ export type WorkerReply = { value: unknown } | { error: SerializedError } | { ab
 /** Who asks for a worker; each kind waits in a line of its own, and the lines take turns. */
 export type TaskKind = 'read' | 'store';
 
-interface Waiting {
-  start: () => void;
-  reject: (error: unknown) => void;
-}
-
 export interface TaskRunner {
   /** How many tasks can run at once. */
   readonly workers: number;
@@ -43,7 +38,8 @@ export class WorkerPool implements TaskRunner {
   readonly workers: number;
   private readonly config: WorkerConfig;
   private readonly pressure: Pressure;
-  private readonly lines: Record<TaskKind, Waiting[]> = { read: [], store: [] };
+  /** Those who wait, each by what lets it begin. */
+  private readonly lines: Record<TaskKind, (() => void)[]> = { read: [], store: [] };
   private readonly underWay = new Set<Promise<unknown>>();
   private served: TaskKind = 'store';
   private running = 0;
@@ -92,20 +88,20 @@ export class WorkerPool implements TaskRunner {
 
   /** The pool's own queue stays empty: tasks in it would be lost with a worker that dies. */
   private turn(kind: TaskKind): Promise<void> {
-    return new Promise((start, reject) => {
-      this.lines[kind].push({ start, reject });
+    return new Promise((begin) => {
+      this.lines[kind].push(begin);
       this.next();
     });
   }
 
   private next(): void {
     while (this.running < this.workers) {
-      const kind: TaskKind = this.served === 'read' ? 'store' : 'read';
-      const waiting = this.lines[kind].shift() ?? this.lines[this.served].shift();
-      if (waiting === undefined) break;
-      this.served = kind;
+      const other: TaskKind = this.served === 'read' ? 'store' : 'read';
+      if (this.lines[other].length > 0) this.served = other;
+      const begin = this.lines[this.served].shift();
+      if (begin === undefined) break;
       this.running++;
-      waiting.start();
+      begin();
     }
     this.pressure.waiting = this.lines.read.length + this.lines.store.length;
   }
