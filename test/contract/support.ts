@@ -87,7 +87,7 @@ export function runNode(
     '-e',
     source,
   ];
-  const child = spawn(command!, rest, {
+  const child = spawn(command, rest, {
     cwd: TEST_DIR,
     env: { ...process.env, NODE_OPTIONS: '', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -42,7 +42,8 @@ describe('refs', () => {
     const nowhere = ['HEAD~5', 'HEAD~99999999999999999999', 'missing', absent.repeat(64), absent.repeat(8), ids[0]!.slice(0, 5), ids[0]!.toUpperCase(), '2026-01-29', '1970-01-01T00:00:00Z',
       '', 'head', 'HEAD~-1', 'HEAD^', 'HEAD~1.5', 'HEAD~x', 'v@HEAD', '../HEAD', '2026-1-1', `${ids[0]}0`]; // prettier-ignore
     for (const ref of nowhere) expect([ref, await codeOf(volume.snapshot(ref))]).toEqual([ref, 'CAIRN_SNAPSHOT_NOT_FOUND']);
-    for (const ref of ['2026-13-01', '2026-01-32', '2026-02-30', '2026-01-31T25:00:00Z', new Date(NaN)]) expect(await codeOf(volume.snapshot(ref))).toBe('CAIRN_INVALID_ARGUMENT');
+    for (const ref of ['2026-13-01', '2026-01-32', '2026-02-30', '2026-01-31T25:00:00Z', new Date(NaN)])
+      expect(await codeOf(volume.snapshot(ref))).toBe('CAIRN_INVALID_ARGUMENT');
     expect(await volume.snapshot('missing').catch((error: unknown) => error)).toBeInstanceOf(SnapshotNotFoundError);
     expect(await failure(volume.snapshot('missing'))).toMatchObject({ ref: 'missing', candidates: [] });
   });
@@ -53,12 +54,16 @@ describe('refs', () => {
     const other = await store.volumes.fromName('other', { createIfMissing: true });
     expect(await codeOf(other.snapshot())).toBe('CAIRN_SNAPSHOT_NOT_FOUND');
     await other.commit();
-    for (const ref of ['release', ids[0]!, ids[0]!.slice(0, 8), 'HEAD~1']) expect(await codeOf(other.snapshot(ref))).toBe('CAIRN_SNAPSHOT_NOT_FOUND');
+    for (const ref of ['release', ids[0]!, ids[0]!.slice(0, 8), 'HEAD~1'])
+      expect(await codeOf(other.snapshot(ref))).toBe('CAIRN_SNAPSHOT_NOT_FOUND');
   });
 
   test('a prefix of several ids is refused, and names them all', () => {
     const ids = ['abcdef01', 'abcdef02', 'abcd0000'].map((start) => start.padEnd(64, '7'));
-    const step = (hex: string): { generation: number; id: Uint8Array } => ({ generation: ids.indexOf(hex) + 1, id: Buffer.from(hex, 'hex') });
+    const step = (hex: string): { generation: number; id: Uint8Array } => ({
+      generation: ids.indexOf(hex) + 1,
+      id: Buffer.from(hex, 'hex'),
+    });
     const history = {
       tag: () => undefined,
       byPrefix: (prefix: string) => ids.filter((hex) => hex.startsWith(prefix)).map(step),
@@ -70,7 +75,12 @@ describe('refs', () => {
         return error;
       }
     };
-    expect(ambiguous('abcdef')).toMatchObject({ code: 'CAIRN_AMBIGUOUS_REF', ref: 'abcdef', candidates: ids.slice(0, 2), hint: expect.stringContaining(ids[1]!) });
+    expect(ambiguous('abcdef')).toMatchObject({
+      code: 'CAIRN_AMBIGUOUS_REF',
+      ref: 'abcdef',
+      candidates: ids.slice(0, 2),
+      hint: expect.stringContaining(ids[1]!),
+    });
     expect(ambiguous('abcdef0')).toMatchObject({ code: 'CAIRN_AMBIGUOUS_REF' });
     expect([ambiguous('abcdef01'), ambiguous('abcd00')]).toEqual([1, 3]);
   });
@@ -83,7 +93,10 @@ describe('tags', () => {
     await volume.tag('best', ids[2]);
     expect(await failure(volume.tag('best'))).toMatchObject({ code: 'CAIRN_TAG_EXISTS' });
     await volume.tag('other');
-    expect(await volume.tags()).toEqual([{ name: 'best', snapshot: ids[2] }, { name: 'other', snapshot: ids[4] }]);
+    expect(await volume.tags()).toEqual([
+      { name: 'best', snapshot: ids[2] },
+      { name: 'other', snapshot: ids[4] },
+    ]);
     await volume.tag('best', 'HEAD', { force: true });
     expect((await volume.snapshot()).info.tags).toEqual(['best', 'other']);
     await volume.untag('best');
@@ -112,7 +125,16 @@ describe('history', () => {
     expect(history.map((info) => info.id)).toEqual([...ids].reverse());
     expect(history.map((info) => info.parent)).toEqual([...[...ids].reverse().slice(1), null]);
     expect(history.map((info) => info.generation)).toEqual([5, 4, 3, 2, 1]);
-    expect(history[4]).toMatchObject({ id: ids[0], parent: null, volume: 'v', generation: 1, createdAt: new Date(START), message: 'day 0', metadata: {}, tags: [] });
+    expect(history[4]).toMatchObject({
+      id: ids[0],
+      parent: null,
+      volume: 'v',
+      generation: 1,
+      createdAt: new Date(START),
+      message: 'day 0',
+      metadata: {},
+      tags: [],
+    });
     expect((await collect(volume.history({ from: 'HEAD~2' }))).map((info) => info.id)).toEqual([ids[2], ids[1], ids[0]]);
     expect((await collect(volume.history({ from: ids[0]! }))).map((info) => info.id)).toEqual([ids[0]]);
     expect(await codeOf(collect(volume.history({ from: 'missing' })))).toBe('CAIRN_SNAPSHOT_NOT_FOUND');
@@ -134,7 +156,8 @@ describe('history', () => {
     await step('removed', () => volume.remove('d/a'));
     await step('again other', () => volume.writeFile('x', '2'));
     await step('a folder', () => volume.writeFile('d/a/below', '1'));
-    const of = async (path: string, from?: string): Promise<string[]> => (await collect(volume.history({ path, ...(from === undefined ? {} : { from }) }))).map((info) => info.message);
+    const of = async (path: string, from?: string): Promise<string[]> =>
+      (await collect(volume.history({ path, ...(from === undefined ? {} : { from }) }))).map((info) => info.message);
     expect(await of('d/a')).toEqual(['a folder', 'removed', 'changed', 'added']);
     expect(await of('/d/a/', 'HEAD~3')).toEqual(['changed', 'added']);
     expect(await of('d')).toEqual(['a folder', 'removed', 'changed', 'longer name', 'neighbour', 'added']);
@@ -149,7 +172,7 @@ describe('history', () => {
     const messages = (await collect(volume.history())).map((info) => Number(info.message));
     expect(messages).toEqual(Array.from({ length: 520 }, (_, i) => 519 - i));
     expect((await volume.snapshot('HEAD~513')).info.message).toBe('6');
-    expect((await collect(volume.history({ from: 'HEAD~513' })))).toHaveLength(7);
+    expect(await collect(volume.history({ from: 'HEAD~513' }))).toHaveLength(7);
   });
 });
 
@@ -170,7 +193,14 @@ describe('rollback', () => {
   test('is a new commit with an old tree; history only grows', async () => {
     const { store, volume, ids } = await fiveDays();
     const result = await volume.rollback('HEAD~3');
-    expect(result).toMatchObject({ changed: true, modified: 1, removed: 1, overwritten: [], bytes: { new: 0 }, snapshot: { generation: 6, parent: ids[4] } });
+    expect(result).toMatchObject({
+      changed: true,
+      modified: 1,
+      removed: 1,
+      overwritten: [],
+      bytes: { new: 0 },
+      snapshot: { generation: 6, parent: ids[4] },
+    });
     expect(result.snapshot.message).toContain(ids[1]!.slice(0, 12));
     expect(await contents(volume)).toEqual({ a: '1' });
     expect((await collect(volume.history())).map((info) => info.id)).toEqual([result.snapshot.id, ...[...ids].reverse()]);
@@ -208,7 +238,8 @@ describe('rollback', () => {
 });
 
 describe('diff', () => {
-  const byPath = async (changes: AsyncIterable<Change>): Promise<Record<string, string>> => Object.fromEntries((await collect(changes)).map((change) => [change.path, change.type]));
+  const byPath = async (changes: AsyncIterable<Change>): Promise<Record<string, string>> =>
+    Object.fromEntries((await collect(changes)).map((change) => [change.path, change.type]));
 
   test('names what was added, modified and removed, with both versions', async () => {
     const { f } = await twoHandles({ same: 's', old: 'old', gone: 'gone!', 'd/kind': 'x' });
@@ -218,14 +249,26 @@ describe('diff', () => {
     await f.symlink('old', 'd/kind');
     await f.commit();
     const changes = await collect(f.diff('HEAD~1'));
-    expect(Object.fromEntries(changes.map((change) => [change.path, change.type]))).toEqual({ old: 'modified', gone: 'removed', 'd/kind': 'modified', new: 'added', 'new/file': 'added' });
+    expect(Object.fromEntries(changes.map((change) => [change.path, change.type]))).toEqual({
+      old: 'modified',
+      gone: 'removed',
+      'd/kind': 'modified',
+      new: 'added',
+      'new/file': 'added',
+    });
     const at = (path: string): Change => changes.find((change) => change.path === path)!;
     expect(at('old')).toMatchObject({ before: { size: 3 }, after: { size: 7, path: 'old' }, changedBytes: 7 });
     expect(at('gone')).toMatchObject({ before: { size: 5 }, changedBytes: 5 });
     expect(at('gone')).not.toHaveProperty('after');
     expect(at('new/file')).toMatchObject({ after: { type: 'file' }, changedBytes: 3 });
     expect(at('d/kind')).toMatchObject({ before: { type: 'file' }, after: { type: 'symlink', symlinkTarget: 'old' } });
-    expect(await byPath(f.diff('HEAD', 'HEAD~1'))).toEqual({ old: 'modified', gone: 'added', 'd/kind': 'modified', new: 'removed', 'new/file': 'removed' });
+    expect(await byPath(f.diff('HEAD', 'HEAD~1'))).toEqual({
+      old: 'modified',
+      gone: 'added',
+      'd/kind': 'modified',
+      new: 'removed',
+      'new/file': 'removed',
+    });
     expect(await collect(f.diff('HEAD'))).toEqual([]);
   });
 
@@ -242,7 +285,8 @@ describe('diff', () => {
     expect(change).toMatchObject({ type: 'modified', path: 'model' });
     expect(change!.changedBytes).toBeGreaterThan(0);
     expect(change!.changedBytes).toBeLessThanOrEqual(3 * 131_072);
-    const digests = async (snapshot: Snapshot): Promise<Map<string, number>> => new Map((await collect(snapshot.chunks('model'))).map((chunk) => [chunk.digest, chunk.length]));
+    const digests = async (snapshot: Snapshot): Promise<Map<string, number>> =>
+      new Map((await collect(snapshot.chunks('model'))).map((chunk) => [chunk.digest, chunk.length]));
     const [before, after] = [await digests(await volume.snapshot('HEAD~1')), await digests(await volume.snapshot())];
     const fresh = [...after].filter(([digest]) => !before.has(digest)).reduce((sum, [, length]) => sum + length, 0);
     expect(change!.changedBytes).toBe(fresh);

@@ -79,8 +79,16 @@ describe('readInto', () => {
     const volume = await volumeV();
     await volume.writeFile('a', noise(100));
     const target = new Uint8Array(10).fill(0xee);
-    for (const position of [-1, 1.5, NaN, Infinity]) expect(await codeOf(volume.readInto({ path: 'a', position, target }))).toBe('CAIRN_INVALID_ARGUMENT');
-    expect(await codeOf(volume.readInto([{ path: 'a', target }, { path: 'missing', target: new Uint8Array(1) }]))).toBe('ENOENT');
+    for (const position of [-1, 1.5, NaN, Infinity])
+      expect(await codeOf(volume.readInto({ path: 'a', position, target }))).toBe('CAIRN_INVALID_ARGUMENT');
+    expect(
+      await codeOf(
+        volume.readInto([
+          { path: 'a', target },
+          { path: 'missing', target: new Uint8Array(1) },
+        ]),
+      ),
+    ).toBe('ENOENT');
     expect(target.every((byte) => byte === 0xee)).toBe(true);
   });
 });
@@ -92,7 +100,17 @@ describe('createReadStream', () => {
     bothWays(async (view) => {
       const local = path.join(tempDir(), 'big');
       fs.writeFileSync(local, DATA);
-      for (const range of [{}, { start: 0, end: 0 }, { start: 5, end: 9 }, { start: DATA.length - 3 }, { start: 1_000_000, end: 4_000_000 }, { end: 131_071 }, { start: DATA.length - 5, end: DATA.length + 100 }, { start: DATA.length }, { start: DATA.length + 5 }]) {
+      for (const range of [
+        {},
+        { start: 0, end: 0 },
+        { start: 5, end: 9 },
+        { start: DATA.length - 3 },
+        { start: 1_000_000, end: 4_000_000 },
+        { end: 131_071 },
+        { start: DATA.length - 5, end: DATA.length + 100 },
+        { start: DATA.length },
+        { start: DATA.length + 5 },
+      ]) {
         expectSameBytes(await bytesOf(view.createReadStream('big', range)), await bytesOf(fs.createReadStream(local, range)));
       }
       expectSameBytes(await bytesOf(view.createReadStream('empty')), new Uint8Array(0));
@@ -101,7 +119,8 @@ describe('createReadStream', () => {
   test('refuses ranges that are none', async () => {
     const volume = await volumeV();
     await volume.writeFile('a', 'abc');
-    for (const range of [{ start: -1 }, { start: NaN }, { start: 5, end: 2 }, { end: -5 }, { start: 0.5 }, { end: NaN }]) expect(await codeOf(() => collect(volume.createReadStream('a', range)))).toBe('CAIRN_INVALID_ARGUMENT');
+    for (const range of [{ start: -1 }, { start: NaN }, { start: 5, end: 2 }, { end: -5 }, { start: 0.5 }, { end: NaN }])
+      expect(await codeOf(() => collect(volume.createReadStream('a', range)))).toBe('CAIRN_INVALID_ARGUMENT');
     expect(await codeOf(() => collect(volume.createReadStream('missing')))).toBe('ENOENT');
   });
 
@@ -178,7 +197,8 @@ describe('tensors', () => {
     await volume.writeFile('large', model.subarray(at(38), at(1_100_038)));
     const moved = safetensorsHeader([{ name: 'renamed', dtype: 'I8', shape: [1_100_000], offsets: [0, 1_100_000] }]);
     await volume.writeFile('other', Buffer.concat([moved, model.subarray(at(38), at(1_100_038))]));
-    const idOf = async (file: string, name: string): Promise<unknown> => (await volume.tensors(file)).find((tensor) => tensor.name === name)?.contentId;
+    const idOf = async (file: string, name: string): Promise<unknown> =>
+      (await volume.tensors(file)).find((tensor) => tensor.name === name)?.contentId;
     expect(await idOf('other', 'renamed')).toBe(await idOf('model', 'large'));
     const first = (await volume.tensors('model'))[0]!;
     await volume.writeFile('first', model.subarray(first.offset, first.offset + first.size));
@@ -187,12 +207,22 @@ describe('tensors', () => {
 
   test('of a sharded model: those of all shards that its index names', async () => {
     const volume = await volumeV();
-    const shard = (name: string, seed: number): Uint8Array => Buffer.concat([safetensorsHeader([{ name, offsets: [0, 1000] }]), noise(1000, seed)]);
+    const shard = (name: string, seed: number): Uint8Array =>
+      Buffer.concat([safetensorsHeader([{ name, offsets: [0, 1000] }]), noise(1000, seed)]);
     await volume.writeFile('m/model-00002.safetensors', shard('b', 1));
     await volume.writeFile('m/model-00001.safetensors', shard('a', 2));
-    await volume.writeFile('m/model.safetensors.index.json', JSON.stringify({ metadata: {}, weight_map: { a: 'model-00001.safetensors', b: 'model-00002.safetensors', c: 'model-00002.safetensors' } }));
+    await volume.writeFile(
+      'm/model.safetensors.index.json',
+      JSON.stringify({
+        metadata: {},
+        weight_map: { a: 'model-00001.safetensors', b: 'model-00002.safetensors', c: 'model-00002.safetensors' },
+      }),
+    );
     const tensors = await volume.tensors('m/model.safetensors.index.json');
-    expect(tensors.map(({ name, path: file }) => [name, file])).toEqual([['a', 'm/model-00001.safetensors'], ['b', 'm/model-00002.safetensors']]);
+    expect(tensors.map(({ name, path: file }) => [name, file])).toEqual([
+      ['a', 'm/model-00001.safetensors'],
+      ['b', 'm/model-00002.safetensors'],
+    ]);
     for (const [text, code] of [
       ['{"weight_map":{"a":"missing.safetensors"}}', 'ENOENT'],
       ['{"weight_map":{"a":"../m/model-00001.safetensors"}}', 'CAIRN_INVALID_PATH'],
@@ -208,7 +238,12 @@ describe('tensors', () => {
 
   test('of a GGUF file, outermost dimension first', async () => {
     const volume = await volumeV();
-    const head = ggufHeader({ tensors: [{ name: 'w', shape: [64, 32], type: 0, offset: 0 }, { name: 'b', shape: [64], type: 1, offset: 8192 }] });
+    const head = ggufHeader({
+      tensors: [
+        { name: 'w', shape: [64, 32], type: 0, offset: 0 },
+        { name: 'b', shape: [64], type: 1, offset: 8192 },
+      ],
+    });
     await volume.writeFile('m.gguf', Buffer.concat([head, noise(8192 + 128)]));
     expect(await volume.tensors('m.gguf')).toEqual([
       { name: 'w', dtype: 'F32', shape: [32, 64], path: 'm.gguf', offset: head.length, size: 8192, contentId: expect.any(String) },
@@ -218,15 +253,23 @@ describe('tensors', () => {
 
   test('of anything else are refused', async () => {
     const volume = await volumeV();
-    await writeAll(volume, { text: 'no weights at all', empty: '', 'cut.safetensors': Buffer.from(header.subarray(0, 50)).toString('latin1') });
-    for (const name of ['text', 'empty', 'cut.safetensors']) expect(await failure(volume.tensors(name))).toMatchObject({ code: 'CAIRN_INVALID_ARGUMENT', message: expect.stringContaining(name) });
+    await writeAll(volume, {
+      text: 'no weights at all',
+      empty: '',
+      'cut.safetensors': Buffer.from(header.subarray(0, 50)).toString('latin1'),
+    });
+    for (const name of ['text', 'empty', 'cut.safetensors'])
+      expect(await failure(volume.tensors(name))).toMatchObject({ code: 'CAIRN_INVALID_ARGUMENT', message: expect.stringContaining(name) });
     expect(await codeOf(volume.tensors('/'))).toBe('EISDIR');
   });
 });
 
 describe('an abort', () => {
   const reason = { abort: 'reason' };
-  const aborting = async (call: (work: Work & { signal: AbortSignal }) => Promise<unknown>, when: 'before' | 'later' | 'on progress'): Promise<unknown> => {
+  const aborting = async (
+    call: (work: Work & { signal: AbortSignal }) => Promise<unknown>,
+    when: 'before' | 'later' | 'on progress',
+  ): Promise<unknown> => {
     const controller = new AbortController();
     if (when === 'before') controller.abort(reason);
     if (when === 'later') setTimeout(() => controller.abort(reason), 50);
@@ -289,8 +332,18 @@ describe('an abort', () => {
     const volume = await volumeV(store);
     let returned = 0;
     for (const call of [
-      (work: Work) => volume.writeFile('a', endless(() => returned++), work),
-      (work: Work) => volume.appendFile('a', endless(() => returned++), work),
+      (work: Work) =>
+        volume.writeFile(
+          'a',
+          endless(() => returned++),
+          work,
+        ),
+      (work: Work) =>
+        volume.appendFile(
+          'a',
+          endless(() => returned++),
+          work,
+        ),
       (work: Work) => volume.batchUpload((batch) => batch.putFile({ data: endless(() => returned++) }, 'a'), work),
     ]) {
       expect(await aborting(call, 'later')).toBe(reason);
@@ -332,7 +385,10 @@ describe('an abort', () => {
       for await (const _piece of volume.createReadStream('a', { signal: controller.signal })) controller.abort(reason);
     })();
     await expect(reading).rejects.toMatchObject({ name: 'AbortError', cause: reason });
-    await expect(collect(volume.createReadStream('a', { signal: AbortSignal.abort(reason) }))).rejects.toMatchObject({ name: 'AbortError', cause: reason });
+    await expect(collect(volume.createReadStream('a', { signal: AbortSignal.abort(reason) }))).rejects.toMatchObject({
+      name: 'AbortError',
+      cause: reason,
+    });
   });
 });
 

@@ -1,6 +1,6 @@
 import { ConflictError, type CommitOptions, type Conflict, type Volume } from '@cairn/core';
 import { describe, expect, test } from 'vitest';
-import { codeOf, collect, contents, expectSameBytes, failure, noise, temporaryStore, twoHandles, volumeV, writeAll } from './support.js';
+import { codeOf, collect, contents, expectSameBytes, noise, temporaryStore, twoHandles, volumeV, writeAll } from './support.js';
 
 describe('what a handle sees', () => {
   test('its own changes at once, those of others only after their commit and its own reload', async () => {

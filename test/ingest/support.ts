@@ -22,16 +22,28 @@ import { PackFiles } from '../../packages/core/dist/pack/pack-files.js';
 import { readFooter } from '../../packages/core/dist/pack/read-footer.js';
 import { createStoreFolders } from '../../packages/core/dist/pack/store-format.js';
 import { StoreLayout } from '../../packages/core/dist/pack/store-layout.js';
+import type { Hasher } from '../../packages/core/dist/hash/hasher.js';
 import { Publisher } from '../../packages/core/dist/publish/publisher.js';
 import { DataReader } from '../../packages/core/dist/reading/data-reader.js';
 import { WorkerPool } from '../../packages/core/dist/workers/pool.js';
 import { Pressure } from '../../packages/core/dist/workers/pressure.js';
 import { tempDir } from '../support/temp-dir.js';
 
-export type TestEngine = Awaited<ReturnType<typeof openEngine>>;
+/** An engine without volumes. */
+export interface TestEngine {
+  layout: StoreLayout;
+  hasher: Hasher;
+  index: IndexReader;
+  nodes: ObjectReader;
+  pool: WorkerPool;
+  ingest: Ingest;
+  data: DataReader;
+  staging: Staging;
+  close: () => Promise<void>;
+}
 
 /** The layers below volumes, wired as an open store wires them, over a new store. Closed when the test is done. */
-export async function openEngine(options: { workers?: number; disk?: DiskSpec } = {}) {
+export async function openEngine(options: { workers?: number; disk?: DiskSpec } = {}): Promise<TestEngine> {
   const engine = await makeEngine(join(tempDir(), 'store'), options);
   onTestFinished(engine.close);
   return engine;
@@ -52,7 +64,7 @@ export function sharedEngine(): () => TestEngine {
   return () => engine;
 }
 
-async function makeEngine(dir: string, options: { workers?: number; disk?: DiskSpec }) {
+async function makeEngine(dir: string, options: { workers?: number; disk?: DiskSpec }): Promise<TestEngine> {
   const { workers = 2, disk = { durable: false } } = options;
   const layout = new StoreLayout(dir);
   createStoreFolders(await openDisk({ durable: false }), layout);

@@ -19,7 +19,8 @@ async function distinctChunks(store: Store): Promise<{ bytes: number; ids: Set<s
     for await (const { id } of volume.history()) {
       const snapshot = await volume.snapshot(id);
       for (const entry of await snapshot.listdir('', { recursive: true })) {
-        if (entry.type === 'file') for await (const { digest, storedLength } of snapshot.chunks(entry.path)) stored.set(digest, storedLength);
+        if (entry.type === 'file')
+          for await (const { digest, storedLength } of snapshot.chunks(entry.path)) stored.set(digest, storedLength);
       }
     }
   }
@@ -34,20 +35,34 @@ function packedChunks(store: Store): string[] {
     const pack = fs.readFileSync(path.join(packs, name));
     const rows = pack.readUInt32LE(pack.length - 80 + 24);
     const table = pack.length - 80 - rows * 56;
-    return Array.from({ length: rows }, (_, i) => pack.subarray(table + i * 56, table + (i + 1) * 56)).flatMap((row) => (row[48] === 0 ? [row.toString('hex', 0, 32)] : []));
+    return Array.from({ length: rows }, (_, i) => pack.subarray(table + i * 56, table + (i + 1) * 56)).flatMap((row) =>
+      row[48] === 0 ? [row.toString('hex', 0, 32)] : [],
+    );
   });
 }
 
 async function contentIds(view: ReadView, folder = ''): Promise<Record<string, unknown>> {
   const entries = await view.listdir(folder, { recursive: true });
-  return Object.fromEntries(entries.map(({ path: name, type, contentId, executable, symlinkTarget }) => [name.slice(folder === '' ? 0 : folder.length + 1), { type, contentId, executable, symlinkTarget }]));
+  return Object.fromEntries(
+    entries.map(({ path: name, type, contentId, executable, symlinkTarget }) => [
+      name.slice(folder === '' ? 0 : folder.length + 1),
+      { type, contentId, executable, symlinkTarget },
+    ]),
+  );
 }
 
 describe('equal chunks', () => {
   test('are stored once, across files, versions, volumes and ways of storing, whatever is stored', async () => {
     // Few seeds and sizes, so that files share all, their beginnings, or nothing.
-    const bytes = fc.tuple(fc.constantFrom(0, 10, 9000, 70_000, 200_000, 600_000), fc.nat(2), fc.constantFrom(0, 0, 1)).map(([size, seed, zeros]) => (zeros === 1 ? new Uint8Array(size) : noise(size, seed)));
-    const upload = fc.record({ volume: fc.constantFrom('a', 'b'), path: fc.constantFrom('x', 'y', 'd/z'), bytes, way: fc.constantFrom('write', 'append', 'edit', 'batch', 'path', 'copy') });
+    const bytes = fc
+      .tuple(fc.constantFrom(0, 10, 9000, 70_000, 200_000, 600_000), fc.nat(2), fc.constantFrom(0, 0, 1))
+      .map(([size, seed, zeros]) => (zeros === 1 ? new Uint8Array(size) : noise(size, seed)));
+    const upload = fc.record({
+      volume: fc.constantFrom('a', 'b'),
+      path: fc.constantFrom('x', 'y', 'd/z'),
+      bytes,
+      way: fc.constantFrom('write', 'append', 'edit', 'batch', 'path', 'copy'),
+    });
     await fc.assert(
       fc.asyncProperty(fc.array(upload, { minLength: 1, maxLength: 12 }), async (uploads) => {
         const store = await openTemporaryStore({ workers: 2 });
@@ -83,7 +98,8 @@ describe('equal chunks', () => {
       await volume.copy('source', where);
     } else {
       const file = await volume.open(where, 'w');
-      for (let end = bytes.length; end > 0; end -= 50_000) await file.write(bytes.subarray(Math.max(0, end - 50_000), end), { position: Math.max(0, end - 50_000) });
+      for (let end = bytes.length; end > 0; end -= 50_000)
+        await file.write(bytes.subarray(Math.max(0, end - 50_000), end), { position: Math.max(0, end - 50_000) });
       await file.close();
     }
     await volume.commit();
@@ -166,12 +182,19 @@ describe('usage', () => {
 
 describe('equal trees', () => {
   test('are equal whatever way and order they were made in: no diff, the same ids, and nothing new to store', async () => {
-    const file = fc.record({ path: fc.constantFrom('a', 'b', 'c/d', 'c/e', 'f/g/h'), size: fc.constantFrom(0, 5, 9000, 300_000), seed: fc.nat(3) });
+    const file = fc.record({
+      path: fc.constantFrom('a', 'b', 'c/d', 'c/e', 'f/g/h'),
+      size: fc.constantFrom(0, 5, 9000, 300_000),
+      seed: fc.nat(3),
+    });
     await fc.assert(
       fc.asyncProperty(fc.uniqueArray(file, { minLength: 1, selector: ({ path: where }) => where }), fc.nat(), async (files, order) => {
         const store = await openTemporaryStore({ workers: 2 });
         try {
-          const [one, two] = [await store.volumes.fromName('one', { createIfMissing: true }), await store.volumes.fromName('two', { createIfMissing: true })];
+          const [one, two] = [
+            await store.volumes.fromName('one', { createIfMissing: true }),
+            await store.volumes.fromName('two', { createIfMissing: true }),
+          ];
           for (const { path: where, size, seed } of files) await one.writeFile(where, noise(size, seed));
           await one.commit();
           const turned = files.map((_, i) => files[(i + order) % files.length]!).reverse();

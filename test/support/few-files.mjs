@@ -1,5 +1,5 @@
 import { isCairnError, openStore } from '@cairn/core';
-import { closeSync, openSync, readdirSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { input, say } from './say.mjs';
 
@@ -12,8 +12,14 @@ const store = await openStore(dir, { workers: 2 });
 const volume = await store.volumes.fromName('v');
 let number = 0;
 
+/** Alters every part of every file, so that there is something to store. */
 function change() {
-  writeFileSync(join(sources, 'changing'), `version ${number++}`);
+  number++;
+  for (const name of readdirSync(sources)) {
+    const fd = openSync(join(sources, name), 'r+');
+    for (let at = 0; at < 80_000; at += 8000) writeSync(fd, `version ${number} of ${name}`, at);
+    closeSync(fd);
+  }
 }
 
 async function upload() {
@@ -36,7 +42,7 @@ const openFiles = () => readdirSync('/proc/self/fd').length;
 
 if (warm) await upload();
 const before = openFiles();
-for (let left = 0; left < 100; left += 2) {
+for (let left = 0; left < 100; left += warm ? 1 : 3) {
   change();
   const taken = takeAll(left);
   const failure = await upload().then(

@@ -27,6 +27,8 @@ const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 /** Threads of all processes that read at the same time. */
 const MAX_READERS = 1000;
+/** More than the pages of one transaction. */
+const FULL_BYTES = 1 << 20;
 
 /**
  * The LMDB environment of the index, as one thread has it open. Threads of one process share it inside lmdb, which counts
@@ -82,9 +84,14 @@ export class IndexEnvironment {
    */
   transaction(body: () => void): void {
     this.db.resetReadTxn();
-    translated('write', () => {
+    try {
       this.gate.pass(() => this.db.transactionSync(() => this.checked(body)));
-    });
+    } catch (error) {
+      throw translate(
+        cutShort(error) && isFull(path.dirname(this.dataPath)) ? Object.assign(error, { code: os.constants.errno.ENOSPC }) : error,
+        'write',
+      );
+    }
   }
 
   private checked(body: () => void): void {
@@ -118,6 +125,17 @@ export function indexReplaced(): CairnError {
   return new CairnError('CAIRN_INDEX_REPLACED', 'the index of this store was replaced while it was open, by a repair', {
     hint: 'nothing was published: close the store, open it again, and repeat the operation',
   });
+}
+
+/** LMDB makes this of a write that took fewer bytes than it was given. */
+function cutShort(error: unknown): error is Error {
+  return error instanceof Error && Math.abs(Number((error as { code?: unknown }).code)) === os.constants.errno.EIO;
+}
+
+/** Whether a disk has so little room that this is why a write was cut short. */
+function isFull(dir: string): boolean {
+  const { bavail, bsize } = fs.statfsSync(dir);
+  return bavail * bsize < FULL_BYTES;
 }
 
 /** Runs what calls lmdb, and makes its errors ours. */

@@ -1,9 +1,13 @@
-import type { Damage } from '../errors.js';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Damage, DamageError } from '../errors.js';
+import { isCairnError, wrapIoError } from '../errors.js';
 import { digestToHex } from '../hash/digest.js';
 import type { Hasher } from '../hash/hasher.js';
 import type { IndexReader } from '../index/reader.js';
 import type { StoreLayout } from '../pack/store-layout.js';
-import { readJournal } from '../refs/journal.js';
+import { newestSeq, readJournal } from '../refs/journal.js';
+import { damagedChange, decodeChange, decodeTable, journalName, TABLE_INTERVAL } from '../refs/journal-file.js';
 import type { VolumeState } from '../refs/ref-table.js';
 
 /**
@@ -13,6 +17,7 @@ import type { VolumeState } from '../refs/ref-table.js';
 export function compareWithJournal(layout: StoreLayout, index: IndexReader, hasher: Hasher): Damage[] {
   const before = stateOf(index);
   const { table, damage } = readJournal(layout.refsDir, hasher);
+  damage.push(...damagedFallback(layout.refsDir, hasher));
   if (stateOf(index) !== before || table.seq !== before)
     return table.seq < before ? [...damage, { kind: 'index', id: 'refs', affects: [] }] : damage;
   const differs = (name: string): void => void damage.push({ kind: 'index', id: `volume ${name}`, affects: [] });
@@ -42,4 +47,37 @@ function sameVolume(index: IndexReader, told: VolumeState): boolean {
         .sort()
         .join()
   );
+}
+
+/** Damage to what a rebuild falls back on when it cannot read the newest full table: the one before, and the changes between. */
+function damagedFallback(refsDir: string, hasher: Hasher): Damage[] {
+  const newest = newestTableSeq(refsDir);
+  const damage: Damage[] = [];
+  for (let seq = Math.max(1, newest - TABLE_INTERVAL); seq < newest; seq++) {
+    try {
+      const bytes = readChange(refsDir, seq);
+      decodeChange(bytes, seq, hasher);
+      if (seq % TABLE_INTERVAL === 0) decodeTable(bytes, seq, hasher);
+    } catch (error) {
+      if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
+      damage.push(...(error as DamageError).damage);
+    }
+  }
+  // Once there is a newer table, its writer has begun to remove these.
+  return newestTableSeq(refsDir) === newest ? damage : [];
+}
+
+function newestTableSeq(refsDir: string): number {
+  const newest = newestSeq(refsDir);
+  return newest - (newest % TABLE_INTERVAL);
+}
+
+function readChange(refsDir: string, seq: number): Uint8Array {
+  try {
+    return readFileSync(join(refsDir, journalName(seq)));
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === 'ENOENT'
+      ? damagedChange(seq, 'the file is missing', error)
+      : wrapIoError(error, `cannot read ${refsDir}`);
+  }
 }

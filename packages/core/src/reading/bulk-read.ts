@@ -17,6 +17,7 @@ const MAX_TASK_BYTES = 32 << 20;
 const MAX_SCRATCH_BYTES = 8 << 20;
 const MIN_TASK_BYTES = 1 << 20;
 const MAX_TASK_PIECES = 4000;
+const ALIGNMENT = 64;
 
 interface BulkOptions {
   nodes: NodeSource;
@@ -28,7 +29,7 @@ export class BulkReader {
   private readonly workers: TaskRunner;
   private readonly index: IndexReader;
   private readonly packs: PackHandles;
-  private readonly scratch = new ScratchPool(MAX_SCRATCH_BYTES);
+  private readonly scratch = new ScratchPool(MAX_SCRATCH_BYTES + MAX_TASK_PIECES * ALIGNMENT);
 
   constructor(parts: { workers: TaskRunner; index: IndexReader; packs: PackHandles }) {
     this.workers = parts.workers;
@@ -86,30 +87,24 @@ export class BulkReader {
   }
 
   private async byScratch(operation: Operation, pieces: Piece[], options: BulkOptions): Promise<void> {
-    const size = pieces.reduce((sum, piece) => sum + piece.to - piece.from, 0);
-    const slot = this.scratch.take(size);
+    const { places, runs, bytes } = scratchLayout(pieces);
+    const slot = this.scratch.take(bytes);
     try {
-      const places = new Float64Array(pieces.length * PLACE_FIELDS);
-      let used = 0;
-      for (const [i, { from, to }] of pieces.entries()) {
-        places.set([0, used, from, to], i * PLACE_FIELDS);
-        used += to - from;
-      }
-      const missing = await this.run(operation, pieces, places, [slot], options);
-      copyOut(slot, pieces, missing);
+      await this.run(operation, pieces, places, [slot], options);
+      for (const { target, at, from, length } of runs) target.set(slot.subarray(from, from + length), at);
     } finally {
       this.scratch.give(slot);
     }
   }
 
-  /** Returns the pieces that are in no pack; they have been put into their targets from what is staged. */
+  /** Has pieces put at their places; those that are in no pack come from what is staged. */
   private async run(
     operation: Operation,
     pieces: Piece[],
     places: Float64Array,
     targets: Uint8Array[],
     options: BulkOptions,
-  ): Promise<Set<number>> {
+  ): Promise<void> {
     const rows = new ChunkRowBuilder();
     for (const { digest, length } of pieces) rows.add(digest, length);
     const task: ReadTask = {
@@ -121,12 +116,12 @@ export class BulkReader {
       targets,
     };
     const { missing } = await this.workers.run<ReadResult>('read', task);
-    for (const number of missing) {
-      const { digest, from, to, target, at } = pieces[number]!;
-      target.set(options.nodes.get(ObjectKind.chunk, digest).subarray(from, to), at);
+    for (const row of missing) {
+      const { digest, from, to } = pieces[row]!;
+      const [number, at] = places.subarray(row * PLACE_FIELDS) as unknown as [number, number];
+      targets[number]!.set(options.nodes.get(ObjectKind.chunk, digest).subarray(from, to), at);
       operation.control.advance(to - from);
     }
-    return new Set(missing);
   }
 }
 
@@ -134,20 +129,34 @@ function taskBytes(share: number, limit: number): number {
   return Math.min(limit, Math.max(MIN_TASK_BYTES, share));
 }
 
-/** Copies from scratch memory to the targets, in as few copies as there are runs. */
-function copyOut(slot: Uint8Array, pieces: Piece[], missing: Set<number>): void {
+/** Bytes that lie together in scratch memory, from `from` on, and in a target. */
+interface Run {
+  target: Uint8Array;
+  at: number;
+  from: number;
+  length: number;
+}
+
+/** Where pieces lie in scratch memory: as they will lie in their targets, so that few copies bring them there. */
+function scratchLayout(pieces: Piece[]): { places: Float64Array; runs: Run[]; bytes: number } {
+  const places = new Float64Array(pieces.length * PLACE_FIELDS);
+  const runs: Run[] = [];
   let used = 0;
-  for (let i = 0; i < pieces.length;) {
-    const { target, at, from, to } = pieces[i]!;
-    let length = to - from;
-    let next = i + 1;
-    if (!missing.has(i)) {
-      for (; next < pieces.length && !missing.has(next) && pieces[next]!.target === target && pieces[next]!.at === at + length; next++) {
-        length += pieces[next]!.to - pieces[next]!.from;
-      }
-      target.set(slot.subarray(used, used + length), at);
+  for (const [i, { target, at, from, to }] of pieces.entries()) {
+    let run = runs.at(-1);
+    if (run === undefined || run.target !== target || run.at + run.length !== at) {
+      // Copies out of shared memory run at a third of the speed between addresses that differ modulo 8.
+      used += mod(target.byteOffset + at - used, ALIGNMENT);
+      run = { target, at, from: used, length: 0 };
+      runs.push(run);
     }
-    used += length;
-    i = next;
+    places.set([0, used, from, to], i * PLACE_FIELDS);
+    run.length += to - from;
+    used += to - from;
   }
+  return { places, runs, bytes: used };
+}
+
+function mod(value: number, divisor: number): number {
+  return ((value % divisor) + divisor) % divisor;
 }

@@ -102,7 +102,8 @@ class BatchUpload implements Batch {
     const path = normalizePath(remotePath);
     const skipped = (skippedPath: string): void =>
       this.engine.diagnostics.log('warn', `skipped '${skippedPath}': sockets, pipes and devices are not stored`);
-    for await (const entries of localTree(localPath, path, options.ignore ?? [], skipped)) for (const entry of entries) this.add(entry, undefined);
+    for await (const entries of localTree(localPath, path, options.ignore ?? [], skipped))
+      for (const entry of entries) this.add(entry, undefined);
   }
 
   /** No more puts: those of a callback that goes on would be in no commit. */
