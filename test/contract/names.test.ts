@@ -1,6 +1,6 @@
 import { InvalidNameError, InvalidPathError, type Volume } from '@cairn/core';
 import { describe, expect, test } from 'vitest';
-import { codeOf, collect, contents, temporaryStore, twoHandles, volumeV } from './support.js';
+import { codeOf, collect, contents, temporaryStore, twoHandles } from './support.js';
 
 /** Paths that would lead elsewhere, mean two things, or could not be written to a disk. */
 const HOSTILE_PATHS = [
@@ -63,10 +63,10 @@ describe('paths', () => {
   });
 
   test(`that only look odd (${ODD_PATHS.length} of them) are names like any other`, async () => {
-    const { store, f } = await twoHandles();
+    const { open, f } = await twoHandles();
     for (const path of ODD_PATHS) await f.writeFile(path.startsWith('d/') ? path : `in/${path}`, path.slice(0, 20));
     await f.commit();
-    const g = await volumeV(store);
+    const g = await open();
     for (const path of ODD_PATHS) expect(await g.readFile(path.startsWith('d/') ? path : `in/${path}`, 'utf8')).toBe(path.slice(0, 20));
     expect(Object.keys(await contents(g))).toHaveLength(ODD_PATHS.length);
   });

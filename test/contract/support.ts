@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { isCairnError, openTemporaryStore, type ReadView, type Store, type StoreOptions, type Volume } from '@cairn/core';
-import { expect, onTestFinished } from 'vitest';
+import { afterAll, expect, onTestFinished } from 'vitest';
 import { splitMix } from '../chunking/samples.js';
 
 /** A store of the running test's own, closed and gone when it is done. */
@@ -11,18 +11,40 @@ export async function temporaryStore(options: StoreOptions = {}): Promise<Store>
   return store;
 }
 
-/** A new handle on the volume `v` of a store; of a new store where none is given. */
-export async function volumeV(store?: Store): Promise<Volume> {
-  return (store ?? (await temporaryStore())).volumes.fromName('v', { createIfMissing: true });
+/** A handle on the volume `v` of a store. */
+export async function volumeV(store: Store): Promise<Volume> {
+  return store.volumes.fromName('v', { createIfMissing: true });
 }
 
-/** Two handles on one volume, both on the same base, which holds `files`. */
-export async function twoHandles(files: Record<string, string> = {}): Promise<{ store: Store; f: Volume; g: Volume }> {
-  const store = await temporaryStore();
-  const f = await volumeV(store);
+/** One store for all tests of a file that need only a volume of their own: engines and threads take longer to start than most tests. */
+let shared: Promise<Store> | undefined;
+let volumesMade = 0;
+afterAll(async () => {
+  await (await shared)?.close();
+});
+
+export async function newVolume(): Promise<Volume> {
+  const store = await (shared ??= openTemporaryStore({ workers: 2 }));
+  return store.volumes.fromName(`v${++volumesMade}`, { createIfMissing: true });
+}
+
+/** Two handles on one new volume, both on the same base, which holds `files`. In the shared store unless one is given. */
+export async function twoHandles(files: Record<string, string> = {}, own?: Store): Promise<Pair> {
+  const f = await (own === undefined ? newVolume() : volumeV(own));
   await writeAll(f, files);
   await f.commit();
-  return { store, f, g: await volumeV(store) };
+  const store = own ?? (await shared!);
+  const open = (): Promise<Volume> => store.volumes.fromName(f.name!);
+  return { store, name: f.name!, open, f, g: await open() };
+}
+
+interface Pair {
+  store: Store;
+  name: string;
+  /** Another handle on the volume. */
+  open: () => Promise<Volume>;
+  f: Volume;
+  g: Volume;
 }
 
 export async function writeAll(volume: Volume, files: Record<string, string>): Promise<void> {

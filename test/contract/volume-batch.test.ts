@@ -6,7 +6,19 @@ import { pathToFileURL } from 'node:url';
 import { FileExistsError, type Batch, type Volume } from '@cairn/core';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { tempDir } from '../support/temp-dir.js';
-import { codeOf, collect, contents, expectSameBytes, failure, noise, temporaryStore, twoHandles, volumeV, writeAll } from './support.js';
+import {
+  codeOf,
+  collect,
+  contents,
+  expectSameBytes,
+  failure,
+  newVolume,
+  noise,
+  temporaryStore,
+  twoHandles,
+  volumeV,
+  writeAll,
+} from './support.js';
 
 /** A local folder with these files. */
 function localFolder(files: Record<string, string | Uint8Array>): string {
@@ -24,7 +36,7 @@ const put = (files: Record<string, string>) => async (batch: Batch) => {
 
 describe('a batch', () => {
   test('is a commit of its own, with message and metadata, on which the handle then stands', async () => {
-    const { f, g } = await twoHandles({ a: '1' });
+    const { f, g } = await twoHandles({ a: '1' }, await temporaryStore());
     const result = await f.batchUpload(put({ 'd/b': '2' }), { message: 'batch', metadata: { n: 1 } });
     expect(result).toMatchObject({ changed: true, added: 1, modified: 0, removed: 0, overwritten: [], bytes: { logical: 1, new: 1 } });
     expect(result.snapshot).toMatchObject({ generation: 2, message: 'batch', metadata: { n: 1 } });
@@ -34,7 +46,7 @@ describe('a batch', () => {
   });
 
   test('drops everything when its callback rejects', async () => {
-    const { store, f } = await twoHandles({ a: '1' });
+    const { store, name, f } = await twoHandles({ a: '1' });
     const local = localFolder({ x: 'x' });
     const failing = f.batchUpload(async (batch) => {
       await batch.putFile({ data: noise(5 << 20) }, 'big');
@@ -44,16 +56,16 @@ describe('a batch', () => {
     });
     await expect(failing).rejects.toThrow('mine');
     expect(await contents(f)).toEqual({ a: '1' });
-    expect([f.dirty, (await store.volumes.info('v')).generation]).toEqual([false, 1]);
+    expect([f.dirty, (await store.volumes.info(name)).generation]).toEqual([false, 1]);
   });
 
   test('starts from the head, and leaves the uncommitted changes of its handle uncommitted', async () => {
-    const { store, f, g } = await twoHandles({ a: '1' });
+    const { open, f, g } = await twoHandles({ a: '1' });
     await f.writeFile('theirs', 'x');
     await f.commit();
     await writeAll(g, { a: 'uncommitted', mine: 'uncommitted' });
     await g.batchUpload(put({ batch: 'x' }));
-    expect(await contents(await volumeV(store))).toEqual({ a: '1', theirs: 'x', batch: 'x' });
+    expect(await contents(await open())).toEqual({ a: '1', theirs: 'x', batch: 'x' });
     expect(await contents(g)).toEqual({ a: 'uncommitted', mine: 'uncommitted', theirs: 'x', batch: 'x' });
     expect(g.dirty).toBe(true);
     await g.reload({ discard: true });
@@ -61,7 +73,7 @@ describe('a batch', () => {
   });
 
   test('does not hold up its handle: commits, reloads and other batches go on while it is filled', async () => {
-    const { store, f } = await twoHandles();
+    const { open, f } = await twoHandles();
     await f.batchUpload(async (batch) => {
       await batch.putFile({ data: 'outer' }, 'outer');
       await f.writeFile('committed', 'x');
@@ -69,12 +81,12 @@ describe('a batch', () => {
       await f.reload();
       await f.batchUpload(put({ inner: 'x' }));
     });
-    expect(Object.keys(await contents(await volumeV(store)))).toEqual(['committed', 'inner', 'outer']);
-    expect(await contents(f)).toEqual(await contents(await volumeV(store)));
+    expect(Object.keys(await contents(await open()))).toEqual(['committed', 'inner', 'outer']);
+    expect(await contents(f)).toEqual(await contents(await open()));
   });
 
   test('puts that come when it is over are refused, and in no commit', async () => {
-    const { store, f } = await twoHandles();
+    const { open, f } = await twoHandles();
     let escaped: Batch | undefined;
     await f.batchUpload((batch) => Promise.resolve(void (escaped = batch)));
     expect(await codeOf(escaped!.putFile({ data: 'x' }, 'late'))).toBe('CAIRN_INVALID_ARGUMENT');
@@ -89,7 +101,7 @@ describe('a batch', () => {
       return Promise.resolve();
     });
     expect(await late).toBe('CAIRN_INVALID_ARGUMENT');
-    expect(await contents(await volumeV(store))).toEqual({});
+    expect(await contents(await open())).toEqual({});
   });
 
   test('without changes makes no snapshot', async () => {
@@ -167,7 +179,7 @@ describe('putFile', () => {
     const [name, run] = [path.join(local, 'a b#%é.bin'), path.join(local, 'run')];
     fs.chmodSync(run, 0o755);
     fs.utimesSync(name, 1_234_567_890, 1_234_567_890.5);
-    const volume = await volumeV();
+    const volume = await newVolume();
     await volume.batchUpload(async (batch) => {
       await batch.putFile(name, '/path');
       await batch.putFile(pathToFileURL(name), 'deep/er/url');
@@ -189,7 +201,7 @@ describe('putFile', () => {
     fs.symlinkSync('real', path.join(local, 'link'));
     fs.symlinkSync('nowhere', path.join(local, 'broken'));
     execFileSync('mkfifo', [path.join(local, 'fifo')]);
-    const volume = await volumeV();
+    const volume = await newVolume();
     await volume.batchUpload((batch) => batch.putFile(path.join(local, 'link'), 'linked'));
     expect(await contents(volume)).toEqual({ linked: 'x' });
     const putting = (name: string): Promise<unknown> => volume.batchUpload((batch) => batch.putFile(path.join(local, name), 'remote'));
@@ -203,7 +215,7 @@ describe('putFile', () => {
 
   test('stores 300 files of all sizes alike, by few and by many', async () => {
     const local = localFolder(Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`${i % 7}/${i}`, noise((i * i * 3) % 70_000, i)])));
-    const volume = await volumeV();
+    const volume = await newVolume();
     const progress: number[] = [];
     const result = await volume.batchUpload((batch) => batch.putDirectory(local, '/'), { onProgress: ({ files }) => progress.push(files) });
     expect(result).toMatchObject({ added: 300 });
@@ -239,7 +251,7 @@ describe('putDirectory', () => {
 
   test('again stores nothing; after a change only that', async () => {
     const local = localFolder({ a: noise(100_000, 1), 'd/b': noise(5 << 20, 2) });
-    const volume = await volumeV();
+    const volume = await newVolume();
     const upload = (): ReturnType<Volume['batchUpload']> => volume.batchUpload((batch) => batch.putDirectory(local, '/'), { force: true });
     await upload();
     fs.utimesSync(path.join(local, 'a'), 1, 1);
@@ -255,7 +267,7 @@ describe('putDirectory', () => {
     const local = localFolder({
       'a.tmp': '', 'keep.tmp': '', 'd/a.tmp': '', 'd/b': '', 'build/x': '', 'd/build/y': '', 'root-only': '', 'd/root-only': '', 'cache/deep/er/z': '', 'cache/.keep': '',
     }); // prettier-ignore
-    const volume = await volumeV();
+    const volume = await newVolume();
     await volume.batchUpload((batch) =>
       batch.putDirectory(local, '/', { ignore: ['# a comment', '*.tmp', '!keep.tmp', 'build/', '/root-only', 'cache/**/z'] }),
     );
@@ -274,7 +286,7 @@ describe('putDirectory', () => {
 
   test('a name that a volume cannot hold is refused before anything is stored', async () => {
     const local = localFolder({ good: 'x', 'back\\slash': 'x' });
-    const volume = await volumeV();
+    const volume = await newVolume();
     expect(await codeOf(volume.batchUpload((batch) => batch.putDirectory(local, '/')))).toBe('CAIRN_INVALID_PATH');
     fs.rmSync(path.join(local, 'back\\slash'));
     fs.writeFileSync(Buffer.concat([Buffer.from(`${local}/not-utf8-`), Buffer.from([0xff])]), 'x');
@@ -290,7 +302,7 @@ describe('a file that changes while it is stored', () => {
     let ticks = 0;
     const writing = setInterval(() => fs.writeFileSync(name, String(ticks++ % 10).repeat(3000)), 1);
     onTestFinished(() => clearInterval(writing));
-    const volume = await volumeV();
+    const volume = await newVolume();
     for (let round = 0; round < 10; round++) {
       const outcome = await volume.batchUpload((batch) => batch.putFile(name, 'log'), { force: true }).catch((error: unknown) => error);
       if (outcome instanceof Error) expect(outcome).toMatchObject({ code: 'CAIRN_SOURCE_CHANGED', path: name });

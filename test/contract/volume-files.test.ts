@@ -1,9 +1,21 @@
 import type { Bytes, ReadView, Volume } from '@cairn/core';
 import { describe, expect, test } from 'vitest';
-import { codeOf, collect, contents, expectSameBytes, failure, noise, temporaryStore, twoHandles, volumeV, writeAll } from './support.js';
+import {
+  codeOf,
+  collect,
+  contents,
+  expectSameBytes,
+  failure,
+  newVolume,
+  noise,
+  temporaryStore,
+  twoHandles,
+  volumeV,
+  writeAll,
+} from './support.js';
 
 async function volumeWith(files: Record<string, string>): Promise<Volume> {
-  const volume = await volumeV();
+  const volume = await newVolume();
   await writeAll(volume, files);
   return volume;
 }
@@ -36,7 +48,7 @@ describe('writing', () => {
   ];
 
   test.each(kinds)('%s is stored as its bytes, whether by writeFile, appendFile or a batch', async (_kind, give) => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     await volume.writeFile('written', give());
     await volume.appendFile('appended', give());
     await volume.batchUpload((batch) => batch.putFile({ data: give() }, 'put'));
@@ -51,7 +63,7 @@ describe('writing', () => {
   });
 
   test('the caller may change its buffer as soon as the call is done', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     for (const size of [1000, 5 << 20]) {
       const buffer = noise(size, 1);
       await volume.writeFile('a', buffer);
@@ -65,7 +77,7 @@ describe('writing', () => {
   });
 
   test('what is no data is refused', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     for (const wrong of [undefined, null, 5, {}, [1, 2]])
       expect(await codeOf(volume.writeFile('a', wrong as never))).toBe('CAIRN_INVALID_ARGUMENT');
     async function* numbers(): AsyncGenerator<Uint8Array> {
@@ -96,7 +108,7 @@ describe('writing', () => {
   });
 
   test('executable is kept by later writes until it is told otherwise', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     const isExecutable = async (): Promise<boolean> => (await volume.stat('run')).executable;
     await volume.writeFile('run', 'a', { executable: true });
     await volume.writeFile('run', 'b');
@@ -143,7 +155,7 @@ describe('an open file', () => {
   });
 
   test('cuts and extends with zeros; what was cut off does not come back', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     await volume.writeFile('a', Buffer.alloc(200_000, 7));
     const file = await volume.open('a', 'r+');
     await file.truncate(100);
@@ -171,7 +183,7 @@ describe('an open file', () => {
   });
 
   test('writes that are not awaited go one behind the other', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     const file = await volume.open('log', 'w');
     await Promise.all(Array.from({ length: 100 }, (_, i) => file.write(Buffer.from(`${i}\n`))));
     await file.close();
@@ -179,15 +191,15 @@ describe('an open file', () => {
   });
 
   test('is part of a commit without being closed', async () => {
-    const { store, f } = await twoHandles();
+    const { open, f } = await twoHandles();
     const file = await f.open('a', 'w');
     await file.write(Buffer.from('one'));
     expect(f.dirty).toBe(true);
     await f.commit();
-    expect(await contents(await volumeV(store))).toEqual({ a: 'one' });
+    expect(await contents(await open())).toEqual({ a: 'one' });
     await file.write(Buffer.from(' two'));
     await f.commit();
-    expect(await contents(await volumeV(store))).toEqual({ a: 'one two' });
+    expect(await contents(await open())).toEqual({ a: 'one two' });
     await file.close();
     expect(f.dirty).toBe(false);
   });
@@ -397,7 +409,7 @@ describe('copy', () => {
   });
 
   test('from another store reads and stores the bytes, of uncommitted files too', async () => {
-    const source = await volumeV();
+    const source = await newVolume();
     await source.writeFile('d/big', big, { executable: true });
     await source.commit();
     await source.writeFile('d/staged', 'staged');

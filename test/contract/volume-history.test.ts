@@ -1,7 +1,7 @@
 import { SnapshotNotFoundError, type Change, type Snapshot, type Store, type Volume } from '@cairn/core';
 import { describe, expect, test } from 'vitest';
 import { resolveRef } from '../../packages/core/src/volume/resolve-ref.js';
-import { codeOf, collect, contents, failure, noise, temporaryStore, twoHandles, volumeV, writeAll } from './support.js';
+import { codeOf, collect, contents, failure, newVolume, noise, temporaryStore, twoHandles, volumeV, writeAll } from './support.js';
 
 const DAY_MS = 86_400_000;
 const START = Date.parse('2026-01-30T12:00:00.000Z');
@@ -107,12 +107,12 @@ describe('tags', () => {
   });
 
   test('are seen by all handles at once, and belong to their volume', async () => {
-    const { store, f, g } = await twoHandles({ a: 'x' });
+    const { store, name, f, g } = await twoHandles({ a: 'x' });
     await f.tag('t');
     expect((await g.tags()).map((tag) => tag.name)).toEqual(['t']);
     expect((await collect(g.history()))[0]?.tags).toEqual(['t']);
-    await store.volumes.fork('v', 'w');
-    const fork = await store.volumes.fromName('w');
+    await store.volumes.fork(name, `${name}-fork`);
+    const fork = await store.volumes.fromName(`${name}-fork`);
     await fork.tag('only-here');
     expect((await f.tags()).map((tag) => tag.name)).toEqual(['t']);
   });
@@ -138,11 +138,11 @@ describe('history', () => {
     expect((await collect(volume.history({ from: 'HEAD~2' }))).map((info) => info.id)).toEqual([ids[2], ids[1], ids[0]]);
     expect((await collect(volume.history({ from: ids[0]! }))).map((info) => info.id)).toEqual([ids[0]]);
     expect(await codeOf(collect(volume.history({ from: 'missing' })))).toBe('CAIRN_SNAPSHOT_NOT_FOUND');
-    expect(await collect((await temporaryStore().then(volumeV)).history())).toEqual([]);
+    expect(await collect((await newVolume()).history())).toEqual([]);
   });
 
   test('of a path: the snapshots that changed what is there, removals and returns included', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     const step = async (message: string, change: () => Promise<unknown>): Promise<void> => {
       await change();
       await volume.commit({ message });
@@ -167,7 +167,7 @@ describe('history', () => {
   });
 
   test('is whole however long it is', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     for (let i = 0; i < 520; i++) await volume.commit({ message: String(i) });
     const messages = (await collect(volume.history())).map((info) => Number(info.message));
     expect(messages).toEqual(Array.from({ length: 520 }, (_, i) => 519 - i));
@@ -273,7 +273,7 @@ describe('diff', () => {
   });
 
   test('counts the bytes in chunks that the older version does not have', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     const data = noise(4 << 20, 5);
     await volume.writeFile('model', data);
     await volume.commit();
@@ -305,7 +305,7 @@ describe('diff', () => {
     await writeAll(other, { a: 'x', b: 'y' });
     await other.commit();
     expect(await byPath(f.diff('HEAD', await other.snapshot()))).toEqual({ b: 'added' });
-    const foreign = await volumeV();
+    const foreign = await volumeV(await temporaryStore());
     await foreign.commit();
     expect(await codeOf(collect(f.diff('HEAD', await foreign.snapshot())))).toBe('CAIRN_INVALID_ARGUMENT');
     expect(await codeOf(collect(f.diff('missing')))).toBe('CAIRN_SNAPSHOT_NOT_FOUND');

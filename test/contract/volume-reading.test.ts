@@ -5,12 +5,12 @@ import type { ReadView, TensorInfo, Volume, Work } from '@cairn/core';
 import { describe, expect, test } from 'vitest';
 import { ggufHeader, safetensorsHeader } from '../chunking/samples.js';
 import { tempDir } from '../support/temp-dir.js';
-import { codeOf, collect, contents, expectSameBytes, failure, noise, temporaryStore, volumeV, writeAll } from './support.js';
+import { codeOf, collect, contents, expectSameBytes, failure, newVolume, noise, temporaryStore, volumeV, writeAll } from './support.js';
 
 /** A volume with a file of 5 MiB and a bit, once uncommitted and once committed. */
 const DATA = noise((5 << 20) + 12_345, 11);
 async function bothWays(use: (view: ReadView) => Promise<void>): Promise<void> {
-  const volume = await volumeV();
+  const volume = await newVolume();
   await writeAll(volume, { small: 'é small', empty: '' });
   await volume.writeFile('big', DATA);
   await use(volume);
@@ -29,7 +29,7 @@ describe('readFile', () => {
     }));
 
   test('gives memory of the caller own: changing it changes nothing', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     for (const size of [100, 200_000, 3 << 20]) {
       await volume.writeFile('a', noise(size));
       (await volume.readFile('a')).fill(0);
@@ -76,7 +76,7 @@ describe('readInto', () => {
     }));
 
   test('touches no target when one of the requests is wrong', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     await volume.writeFile('a', noise(100));
     const target = new Uint8Array(10).fill(0xee);
     for (const position of [-1, 1.5, NaN, Infinity])
@@ -117,7 +117,7 @@ describe('createReadStream', () => {
     }));
 
   test('refuses ranges that are none', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     await volume.writeFile('a', 'abc');
     for (const range of [{ start: -1 }, { start: NaN }, { start: 5, end: 2 }, { end: -5 }, { start: 0.5 }, { end: NaN }])
       expect(await codeOf(() => collect(volume.createReadStream('a', range)))).toBe('CAIRN_INVALID_ARGUMENT');
@@ -138,7 +138,7 @@ describe('createReadStream', () => {
 
 describe('chunks', () => {
   test('follow each other from 0 to the end, and tell how each is kept', async () => {
-    const volume = await volumeV();
+    const volume = await volumeV(await temporaryStore());
     await volume.writeFile('noise', noise(1 << 20));
     await volume.writeFile('text', 'all work and no play '.repeat(20_000));
     await volume.writeFile('empty', '');
@@ -176,7 +176,7 @@ describe('tensors', () => {
   const at = (offset: number): number => header.length + offset;
 
   test('of a safetensors file: name, dtype, shape and place, in the order of the file', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     await volume.writeFile('d/model.safetensors', model);
     const expected = [
       { name: 'first', dtype: 'F32', shape: [2], offset: at(0), size: 8 },
@@ -192,7 +192,7 @@ describe('tensors', () => {
   });
 
   test('have the content id of their bytes, wherever in whatever file they lie', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     await volume.writeFile('model', model);
     await volume.writeFile('large', model.subarray(at(38), at(1_100_038)));
     const moved = safetensorsHeader([{ name: 'renamed', dtype: 'I8', shape: [1_100_000], offsets: [0, 1_100_000] }]);
@@ -206,7 +206,7 @@ describe('tensors', () => {
   });
 
   test('of a sharded model: those of all shards that its index names', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     const shard = (name: string, seed: number): Uint8Array =>
       Buffer.concat([safetensorsHeader([{ name, offsets: [0, 1000] }]), noise(1000, seed)]);
     await volume.writeFile('m/model-00002.safetensors', shard('b', 1));
@@ -237,7 +237,7 @@ describe('tensors', () => {
   });
 
   test('of a GGUF file, outermost dimension first', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     const head = ggufHeader({
       tensors: [
         { name: 'w', shape: [64, 32], type: 0, offset: 0 },
@@ -252,7 +252,7 @@ describe('tensors', () => {
   });
 
   test('of anything else are refused', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     await writeAll(volume, {
       text: 'no weights at all',
       empty: '',
@@ -315,7 +315,7 @@ describe('an abort', () => {
   });
 
   test.each([0, 1 << 20, 4 << 20, 20 << 20])('of a stream that stalls after %d bytes does not wait for it', async (size) => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     await volume.writeFile('a', 'kept');
     async function* stalling(): AsyncGenerator<Uint8Array> {
       yield* endless(() => undefined, size);
@@ -357,7 +357,7 @@ describe('an abort', () => {
   test('in the middle of a batch, a read or a restore rejects with its reason and leaves nothing visible', async () => {
     const local = tempDir();
     for (let i = 0; i < 40; i++) fs.writeFileSync(path.join(local, `f${i}`), noise(1 << 19, i));
-    const volume = await volumeV();
+    const volume = await newVolume();
     expect(await aborting((work) => volume.batchUpload((batch) => batch.putDirectory(local, 'up'), work), 'on progress')).toBe(reason);
     expect(await aborting((work) => volume.batchUpload(() => new Promise(() => undefined), work), 'later')).toBe(reason);
     expect([await contents(volume), await collect(volume.history())]).toEqual([{}, []]);
@@ -377,7 +377,7 @@ describe('an abort', () => {
   });
 
   test('of a read stream ends it with an AbortError that tells the reason', async () => {
-    const volume: Volume = await volumeV();
+    const volume: Volume = await newVolume();
     await volume.writeFile('a', DATA);
     await volume.commit();
     const controller = new AbortController();
@@ -394,7 +394,7 @@ describe('an abort', () => {
 
 describe('progress', () => {
   test('of storing and reading grows to the whole', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     const seen: number[] = [];
     const onProgress: Work['onProgress'] = ({ bytes }) => seen.push(bytes);
     await volume.writeFile('a', DATA, { onProgress });

@@ -1,6 +1,6 @@
 import { ConflictError, type CommitOptions, type Conflict, type Volume } from '@cairn/core';
 import { describe, expect, test } from 'vitest';
-import { codeOf, collect, contents, expectSameBytes, noise, temporaryStore, twoHandles, volumeV, writeAll } from './support.js';
+import { codeOf, collect, contents, expectSameBytes, newVolume, noise, temporaryStore, twoHandles, volumeV, writeAll } from './support.js';
 
 describe('what a handle sees', () => {
   test('its own changes at once, those of others only after their commit and its own reload', async () => {
@@ -18,11 +18,11 @@ describe('what a handle sees', () => {
   });
 
   test('a handle opened later starts at the head', async () => {
-    const { store, f } = await twoHandles();
+    const { open, f } = await twoHandles();
     await f.writeFile('a', 'x');
-    expect(await contents(await volumeV(store))).toEqual({});
+    expect(await contents(await open())).toEqual({});
     await f.commit();
-    expect(await contents(await volumeV(store))).toEqual({ a: 'x' });
+    expect(await contents(await open())).toEqual({ a: 'x' });
   });
 
   test('dirty tells whether there is something to commit', async () => {
@@ -39,17 +39,17 @@ describe('what a handle sees', () => {
   });
 
   test('disposing a handle never commits', async () => {
-    const { store, f } = await twoHandles({ a: 'old' });
+    const { store, name, open, f } = await twoHandles({ a: 'old' });
     await f.writeFile('a', 'lost');
     await f[Symbol.asyncDispose]();
-    expect(await contents(await volumeV(store))).toEqual({ a: 'old' });
-    expect((await store.volumes.info('v')).generation).toBe(1);
+    expect(await contents(await open())).toEqual({ a: 'old' });
+    expect((await store.volumes.info(name)).generation).toBe(1);
   });
 });
 
 describe('commit', () => {
   test('without changes makes no snapshot and returns the head', async () => {
-    const { store, f, g } = await twoHandles({ a: 'x' });
+    const { store, name, f, g } = await twoHandles({ a: 'x' });
     const again = await f.commit();
     expect(again).toMatchObject({
       changed: false,
@@ -64,13 +64,13 @@ describe('commit', () => {
     const { snapshot } = await g.commit();
     expect(await f.commit()).toMatchObject({ changed: false, snapshot });
     expect(await contents(f)).toEqual({ a: 'x', b: 'y' });
-    expect((await store.volumes.info('v')).generation).toBe(2);
+    expect((await store.volumes.info(name)).generation).toBe(2);
   });
 
   test('the first of a volume makes a snapshot even of nothing', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     expect(volume.base).toBe(null);
-    expect(await volume.commit()).toMatchObject({ changed: true, snapshot: { generation: 1, parent: null, volume: 'v' } });
+    expect(await volume.commit()).toMatchObject({ changed: true, snapshot: { generation: 1, parent: null, volume: volume.name } });
   });
 
   test('with a message or metadata makes a snapshot over an unchanged tree', async () => {
@@ -85,7 +85,7 @@ describe('commit', () => {
   });
 
   test('counts files and symlinks, and the bytes that are new', async () => {
-    const { f } = await twoHandles({ same: 'same', old: 'old', gone: 'gone', 'd/e/gone': 'x' });
+    const { f } = await twoHandles({ same: 'same', old: 'old', gone: 'gone', 'd/e/gone': 'x' }, await temporaryStore());
     await f.writeFile('old', noise(10_000));
     await f.writeFile('new', 'same');
     await f.symlink('old', 'link');
@@ -131,7 +131,7 @@ describe('commit', () => {
   });
 
   test('keeps edits made while it is running', async () => {
-    const { store, f } = await twoHandles();
+    const { open, f } = await twoHandles();
     await f.writeFile('big', noise(6 << 20));
     const committing = f.commit();
     await f.writeFile('during', 'kept');
@@ -142,17 +142,17 @@ describe('commit', () => {
     expect(await f.readFile('during', 'utf8')).toBe('kept');
     expectSameBytes(await f.readFile('big'), Buffer.concat([noise(6 << 20), Buffer.from('end')]));
     await f.commit();
-    expect(Object.keys(await contents(await volumeV(store)))).toEqual(['big', 'during']);
+    expect(Object.keys(await contents(await open()))).toEqual(['big', 'during']);
   });
 
   test('of a volume that was deleted meanwhile fails, and the changes are kept', async () => {
-    const { store, f } = await twoHandles({ a: 'x' });
+    const { store, name, f } = await twoHandles({ a: 'x' });
     await f.writeFile('a', 'mine');
-    await store.volumes.delete('v');
+    await store.volumes.delete(name);
     expect(await codeOf(f.commit())).toBe('CAIRN_VOLUME_NOT_FOUND');
     expect(await codeOf(f.reload())).toBe('CAIRN_VOLUME_NOT_FOUND');
     expect(await f.readFile('a', 'utf8')).toBe('mine');
-    const other = await store.volumes.fromName('w', { createIfMissing: true });
+    const other = await store.volumes.fromName('rescue', { createIfMissing: true });
     await other.copy('a', 'a', { from: f });
     await other.commit();
     expect(await contents(other)).toEqual({ a: 'mine' });
@@ -293,14 +293,14 @@ describe('folders that two handles changed', () => {
 
 describe('reload', () => {
   test('keeps own changes on top of the new base, and never commits', async () => {
-    const { store, f, g } = await twoHandles({ a: '1', b: '1', c: '1' });
+    const { store, name, f, g } = await twoHandles({ a: '1', b: '1', c: '1' });
     await writeAll(f, { a: 'f', b: 'f' });
     await f.commit();
     await writeAll(g, { b: 'g', d: 'g' });
     await g.remove('c');
     await g.reload();
     expect(await contents(g)).toEqual({ a: 'f', b: 'g', d: 'g' });
-    expect([g.dirty, (await store.volumes.info('v')).generation]).toEqual([true, 2]);
+    expect([g.dirty, (await store.volumes.info(name)).generation]).toEqual([true, 2]);
     // The conflict over b was settled by the reload: the commit is on top of what it has seen.
     expect(await g.commit({ onConflict: 'fail' })).toMatchObject({ changed: true });
   });
@@ -318,12 +318,12 @@ describe('reload', () => {
   });
 
   test('follows a volume whose name was changed, and tells its new name', async () => {
-    const { store, f, g } = await twoHandles({ a: 'x' });
-    await store.volumes.rename('v', 'w');
+    const { store, name, f, g } = await twoHandles({ a: 'x' });
+    await store.volumes.rename(name, `${name}-renamed`);
     await f.writeFile('b', 'y');
-    expect((await f.commit()).snapshot.volume).toBe('w');
-    expect((await g.reload()).to?.volume).toBe('w');
-    expect(await contents(await store.volumes.fromName('w'))).toEqual({ a: 'x', b: 'y' });
+    expect((await f.commit()).snapshot.volume).toBe(`${name}-renamed`);
+    expect((await g.reload()).to?.volume).toBe(`${name}-renamed`);
+    expect(await contents(await store.volumes.fromName(`${name}-renamed`))).toEqual({ a: 'x', b: 'y' });
   });
 });
 
@@ -356,7 +356,7 @@ describe('whoever reads', () => {
   });
 
   test('of uncommitted data goes on with it even when it is replaced, discarded, or the handle is closed', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     await volume.writeFile('a', first);
     const streams = [volume.createReadStream('a'), volume.createReadStream('a'), volume.createReadStream('a')];
     await volume.writeFile('a', second);
@@ -383,7 +383,7 @@ describe('whoever reads', () => {
   });
 
   test('a listing shows one moment, whatever is changed while it goes on', async () => {
-    const volume = await volumeV();
+    const volume = await newVolume();
     for (let i = 0; i < 5000; i++) await volume.writeFile(`d/${String(i).padStart(4, '0')}`, '');
     const listing = volume.iterdir('d')[Symbol.asyncIterator]();
     await listing.next();

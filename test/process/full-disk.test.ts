@@ -15,30 +15,39 @@ const PAGE_BYTES = 4096;
 /** A small commit and what the index needs for it take fewer. */
 const MAX_PAGES = 32;
 
-/** A small file system of its own; undefined, with the reason printed, where this user may not mount one. */
-function mountSmall(): string | undefined {
+/** A small file system of the tests' own. @throws where this user may not mount one */
+function mountSmall(): string {
   const dir = mkdtempSync(join(tmpdir(), 'cairn-test-full-'));
   try {
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${SIZE_MIB}m`, 'tmpfs', dir], { stdio: 'pipe' });
     return dir;
   } catch (error) {
     rmSync(dir, { recursive: true });
-    console.log(`skipped: no small file system could be mounted: ${(error as Error).message}`);
-    return undefined;
+    throw error;
   }
 }
 
-const mounted = mountSmall();
+function unmount(dir: string): void {
+  execFileSync('umount', ['-l', dir]);
+  rmSync(dir, { recursive: true });
+}
 
-afterAll(() => {
-  if (mounted === undefined) return;
-  execFileSync('umount', ['-l', mounted]);
-  rmSync(mounted, { recursive: true });
-});
+/** Tried before anything runs; the reason is printed where it is refused. */
+function mayMount(): boolean {
+  try {
+    unmount(mountSmall());
+    return true;
+  } catch (error) {
+    console.log(`skipped: no small file system can be mounted: ${(error as Error).message}`);
+    return false;
+  }
+}
+
+let mounted: string;
 
 /** Takes up every byte that is left, but for some pages. Returns how to give it back. */
 function fillUp(pagesLeft = 0): () => void {
-  const ballast = join(mounted!, 'ballast');
+  const ballast = join(mounted, 'ballast');
   const fd = openSync(ballast, 'wx');
   let length = 0;
   for (let size = MIB; size >= 1;) {
@@ -60,11 +69,12 @@ async function putPieces(batch: Batch, count: number, bytes: number): Promise<vo
   for (let i = 0; i < count; i++) await batch.putFile({ data: noise(bytes, i) }, `big/${i}`);
 }
 
-describe.skipIf(mounted === undefined)('on a disk that is really full', () => {
+describe.skipIf(!mayMount())('on a disk that is really full', () => {
   let dir: string;
   let sources: string;
   beforeAll(async () => {
-    dir = join(mounted!, 'store');
+    mounted = mountSmall();
+    dir = join(mounted, 'store');
     sources = join(mkdtempSync(join(tmpdir(), 'cairn-test-full-sources-')), 'sources');
     const store = await openStore(dir, { workers: 2 });
     await prepare(store, sources);
@@ -72,7 +82,10 @@ describe.skipIf(mounted === undefined)('on a disk that is really full', () => {
     await store.close();
   });
 
-  afterAll(() => rmSync(join(sources, '..'), { recursive: true }));
+  afterAll(() => {
+    rmSync(join(sources, '..'), { recursive: true });
+    unmount(mounted);
+  });
 
   /** More than the disk has, in files of their own. */
   const folderOf = (count: number, bytes: number): string => {
@@ -137,7 +150,7 @@ describe.skipIf(mounted === undefined)('on a disk that is really full', () => {
       expect(await store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
     } finally {
       await store.close();
-      rmSync(join(mounted!, 'ballast'), { force: true });
+      rmSync(join(mounted, 'ballast'), { force: true });
     }
     expect(outcomes).toContain('+');
     console.log(`with room for 0, 1, 2, … pages: ${outcomes.join('')}`);
@@ -158,7 +171,7 @@ describe.skipIf(mounted === undefined)('on a disk that is really full', () => {
       expect(await stateOf(store)).not.toHaveProperty('doomed');
     } finally {
       await store.close();
-      rmSync(join(mounted!, 'ballast'), { force: true });
+      rmSync(join(mounted, 'ballast'), { force: true });
     }
   });
 });

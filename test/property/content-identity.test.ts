@@ -7,7 +7,7 @@ import { ggufHeader, safetensorsHeader } from '../chunking/samples.js';
 import { collect, expectSameBytes, noise } from '../contract/support.js';
 import { tempDir } from '../support/temp-dir.js';
 
-const RUNS = Number(process.env['CAIRN_TEST_RUNS'] ?? 60);
+const RUNS = Number(process.env['CAIRN_TEST_RUNS'] ?? 40);
 const MIB = 1 << 20;
 /** Around the limits of chunks and tensor blocks, of what is stored on the calling thread, and of what an open file holds in memory. */
 const BOUNDARIES = [

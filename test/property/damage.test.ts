@@ -7,7 +7,7 @@ import { safetensorsHeader } from '../chunking/samples.js';
 import { collect, noise, temporaryStore, volumeV } from '../contract/support.js';
 import { tempDir } from '../support/temp-dir.js';
 
-const RUNS = Number(process.env['CAIRN_TEST_RUNS'] ?? 20);
+const RUNS = Number(process.env['CAIRN_TEST_RUNS'] ?? 12);
 /** Places of a small pack that are tried one by one. */
 const STEPS = 4 * RUNS;
 

@@ -7,7 +7,7 @@ import { safetensorsHeader } from '../chunking/samples.js';
 import { collect, expectSameBytes, noise, temporaryStore, volumeV } from '../contract/support.js';
 import { tempDir } from '../support/temp-dir.js';
 
-const RUNS = Number(process.env['CAIRN_TEST_RUNS'] ?? 12);
+const RUNS = Number(process.env['CAIRN_TEST_RUNS'] ?? 8);
 /** What a commit of a few files may take besides data: nodes, a record, a pack's footer. */
 const OVERHEAD_BYTES = 20_000;
 
