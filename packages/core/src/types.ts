@@ -35,7 +35,7 @@ export interface Progress {
 }
 
 export interface StoreOptions {
-  /** Make the store when the folder is absent or empty. Default true. */
+  /** Make the store when the folder is absent or empty. Default true; a store that is `readOnly` is never made. */
   create?: boolean;
   readOnly?: boolean;
   /** Worker threads for storing and reading. Default: the number of cores. */

@@ -11,7 +11,7 @@ import { StoreHandle } from './store.js';
 /**
  * Opens the store in a folder, or makes it there. All handles of one process on one folder share an engine, with the
  * options of the first; any number of processes may have it open.
- * @throws CairnError `CAIRN_STORE_NOT_FOUND` with `create: false`, `CAIRN_NOT_A_STORE` for a folder of something else,
+ * @throws CairnError `CAIRN_STORE_NOT_FOUND` with `create: false` or `readOnly`, `CAIRN_NOT_A_STORE` for a folder of something else,
  * `CAIRN_NETWORK_FILE_SYSTEM`; StoreFormatError for a newer format; DamageError when the index is lost or old
  */
 export function openStore(dir: string, options: StoreOptions = {}): Promise<Store> {

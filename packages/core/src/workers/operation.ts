@@ -71,9 +71,10 @@ export class Operation {
     }
   }
 
-  /** Tells the caller how far it is. */
+  /** Tells the caller how far it is. @throws what called the operation off, also when the caller does so on being told. */
   report(): void {
     this.work.onProgress?.(this.describe(this.control));
+    this.check();
   }
 
   /** Lets go of the caller's signal and callback. */
