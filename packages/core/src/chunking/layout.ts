@@ -1,6 +1,6 @@
 import { MalformedError } from '../util/bytes.js';
 import { isGguf, parseGguf } from './gguf.js';
-import { parseSafetensors } from './safetensors.js';
+import { mayBeSafetensors, parseSafetensors } from './safetensors.js';
 import { HEADER_LIMIT, isFloat, type HeaderParse, type TensorHeader } from './tensor-header.js';
 
 /** A part of a file that is cut by one rule. Region ends are cuts. */
@@ -70,6 +70,7 @@ interface Header {
 function parseHeader(prefix: Uint8Array): Header | { need: number } | null {
   if (prefix.byteLength < RECOGNITION_BYTES) return { need: RECOGNITION_BYTES };
   const format = isGguf(prefix) ? 'gguf' : 'safetensors';
+  if (format === 'safetensors' && !mayBeSafetensors(prefix)) return null;
   const parsed = parseOrNull(format === 'gguf' ? parseGguf : parseSafetensors, prefix);
   if (parsed === null || 'need' in parsed) return parsed;
   const tensors = parsed.tensors.sort((a, b) => a.offset - b.offset || a.size - b.size);

@@ -10,6 +10,13 @@ const DTYPE_BITS: Readonly<Record<string, number>> = {
   I16: 16, U16: 16, F16: 16, BF16: 16, I32: 32, U32: 32, F32: 32, C64: 64, F64: 64, I64: 64, U64: 64,
 }; // prettier-ignore
 
+/** Whether the first nine bytes are a possible header's: nearly every other file is told apart by them, at no cost. */
+export function mayBeSafetensors(prefix: Uint8Array): boolean {
+  const view = new DataView(prefix.buffer, prefix.byteOffset, LENGTH_BYTES);
+  const headerBytes = LENGTH_BYTES + view.getUint32(0, true);
+  return view.getUint32(4, true) === 0 && headerBytes <= HEADER_LIMIT && prefix[LENGTH_BYTES] === 0x7b;
+}
+
 /**
  * Reads the header of a safetensors file: its length as a little-endian u64, then a JSON object that maps names to
  * `{dtype, shape, data_offsets}`, offsets counted from the header's end, and `__metadata__` to an object of strings.
@@ -20,8 +27,7 @@ export function parseSafetensors(prefix: Uint8Array): HeaderParse {
   const view = new DataView(prefix.buffer, prefix.byteOffset, LENGTH_BYTES);
   const length = view.getUint32(0, true);
   const headerBytes = LENGTH_BYTES + length;
-  if (view.getUint32(4, true) !== 0 || headerBytes > HEADER_LIMIT || prefix[LENGTH_BYTES] !== 0x7b)
-    throw new MalformedError('no safetensors');
+  if (!mayBeSafetensors(prefix)) throw new MalformedError('no safetensors');
   if (prefix.byteLength < headerBytes) return { need: headerBytes };
 
   const json = new JsonReader(prefix.subarray(0, headerBytes), LENGTH_BYTES);
