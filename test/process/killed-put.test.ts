@@ -1,4 +1,3 @@
-import { openStore, type Store } from '@cairn/core';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Child } from '../support/children.js';
 import { noise, randomFrom, testSeed } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
+import { withStore } from '../support/with-store.js';
 
 const MIB = 1 << 20;
 /** Size of the upload, and how often it is killed; a long run sets more. */
@@ -30,15 +30,6 @@ beforeAll(() => {
 });
 
 afterAll(() => rmSync(source, { recursive: true, force: true }));
-
-async function withStore<T>(dir: string, use: (store: Store) => Promise<T>): Promise<T> {
-  const store = await openStore(dir, { workers: 2 });
-  try {
-    return await use(store);
-  } finally {
-    await store.close();
-  }
-}
 
 /** Nothing of an unfinished upload can be seen, and the store is whole. Returns the size of all packs. */
 async function expectUntouched(dir: string): Promise<number> {

@@ -1,4 +1,3 @@
-import { openStore, type Store } from '@cairn/core';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual as isEqual } from 'node:util';
@@ -7,6 +6,7 @@ import { Child, type Saying } from '../support/children.js';
 import { after, OPERATIONS, prepare, stateOf, type State } from '../support/operations.mjs';
 import { randomFrom, testSeed } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
+import { withStore } from '../support/with-store.js';
 
 /** A long run sets more. */
 const KILLS = Number(process.env['CAIRN_TEST_KILLS'] ?? 8);
@@ -17,15 +17,6 @@ interface Change extends Saying {
   name: string;
   i: number;
   part: 'before' | 'run';
-}
-
-async function withStore<T>(dir: string, use: (store: Store) => Promise<T>): Promise<T> {
-  const store = await openStore(dir, { workers: 2 });
-  try {
-    return await use(store);
-  } finally {
-    await store.close();
-  }
 }
 
 describe('a process killed at any of its disk calls', () => {

@@ -23,6 +23,7 @@ import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
 import { codeOf, failureOf } from '../support/failures.js';
 import { noise } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
+import { withStore } from '../support/with-store.js';
 
 const RUNS = Number(process.env['CAIRN_TEST_RUNS'] ?? 6);
 const hasher = createHasher();
@@ -143,13 +144,9 @@ async function indexTable(dir: string): Promise<RefTable> {
   }
 }
 
-async function withStore<T>(dir: string, use: (store: Store) => Promise<T>): Promise<T> {
-  const store = await openStoreOn({ durable: false }, dir, { workers: 1 });
-  try {
-    return await use(store);
-  } finally {
-    await store.close();
-  }
+/** Unsynced: nothing here asks what a power cut would leave. */
+function inStore<T>(dir: string, use: (store: Store) => Promise<T>): Promise<T> {
+  return withStore(dir, use, (at) => openStoreOn({ durable: false }, at, { workers: 1 }));
 }
 
 /** Every file but those of the index, with what is in it. */
@@ -165,7 +162,7 @@ describe('packs and ref journal', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(change, { minLength: 5, maxLength: 25 }), async (changes) => {
         const dir = join(tempDir(), 'store');
-        const expected = await withStore(dir, async (store) => {
+        const expected = await inStore(dir, async (store) => {
           for (const { run } of changes) {
             await run(store).catch((error: unknown) => {
               if (!isCairnError(error) || error.code === 'CAIRN_DAMAGED') throw error;
@@ -183,7 +180,7 @@ describe('packs and ref journal', () => {
 
   test('do so over hundreds of changes, when most of the journal is tidied away', async () => {
     const dir = join(tempDir(), 'store');
-    const expected = await withStore(dir, async (store) => {
+    const expected = await inStore(dir, async (store) => {
       await writeAndCommit(store, 'a', 'x', 100, 1);
       const volume = await store.volumes.fromName('a');
       for (let i = 0; i < 560; i++) {
@@ -204,7 +201,7 @@ describe('packs and ref journal', () => {
 describe('a store without its index', () => {
   test('is refused with a typed error, again and again, and nothing of it is destroyed', async () => {
     const dir = join(tempDir(), 'store');
-    const expected = await withStore(dir, async (store) => {
+    const expected = await inStore(dir, async (store) => {
       await writeAndCommit(store, 'a', 'x', 200_000, 1);
       await writeAndCommit(store, 'b', 'x', 5_000_000, 2);
       return snapshotsOf(store);
@@ -223,14 +220,14 @@ describe('a store without its index', () => {
 
     rmSync(join(dir, 'index'), { recursive: true });
     cpSync(join(dir, '..', 'kept'), join(dir, 'index'), { recursive: true });
-    expect(await withStore(dir, snapshotsOf)).toEqual(expected);
+    expect(await inStore(dir, snapshotsOf)).toEqual(expected);
   });
 
   test('and an old index in its place is refused too', async () => {
     const dir = join(tempDir(), 'store');
-    await withStore(dir, (store) => writeAndCommit(store, 'a', 'x', 1000, 1));
+    await inStore(dir, (store) => writeAndCommit(store, 'a', 'x', 1000, 1));
     cpSync(join(dir, 'index'), join(dir, '..', 'old'), { recursive: true });
-    await withStore(dir, async (store) => {
+    await inStore(dir, async (store) => {
       await writeAndCommit(store, 'a', 'x', 1000, 2);
       await writeAndCommit(store, 'a', 'y', 1000, 3);
     });

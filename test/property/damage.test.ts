@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { safetensorsHeader } from '../chunking/samples.js';
 import { collect, noise, temporaryStore, volumeV } from '../contract/support.js';
+import { everyFile } from '../support/every-file.js';
 import { tempDir } from '../support/temp-dir.js';
 
 const RUNS = Number(process.env['CAIRN_TEST_RUNS'] ?? 12);
@@ -69,15 +70,8 @@ async function fill(store: Store): Promise<void> {
   await weights.commit();
   await other.remove('many/3', { recursive: true });
   await other.commit();
-  for (const { name } of await store.volumes.list()) {
-    const volume = await store.volumes.fromName(name);
-    for await (const { id } of volume.history()) {
-      const snapshot = await volume.snapshot(id);
-      for (const entry of await snapshot.listdir('', { recursive: true })) {
-        if (entry.type === 'file')
-          known.push({ volume: name, snapshot: id, path: entry.path, bytes: Buffer.from(await snapshot.readFile(entry.path)) });
-      }
-    }
+  for await (const { volume, id, snapshot, entry } of everyFile(store)) {
+    known.push({ volume, snapshot: id, path: entry.path, bytes: Buffer.from(await snapshot.readFile(entry.path)) });
   }
 }
 

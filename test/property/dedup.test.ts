@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { safetensorsHeader } from '../chunking/samples.js';
 import { collect, expectSameBytes, noise, temporaryStore, volumeV } from '../contract/support.js';
+import { everyFile } from '../support/every-file.js';
 import { tempDir } from '../support/temp-dir.js';
 
 const RUNS = Number(process.env['CAIRN_TEST_RUNS'] ?? 8);
@@ -14,15 +15,8 @@ const OVERHEAD_BYTES = 20_000;
 /** Stored bytes of the distinct chunks of all versions of all named volumes. */
 async function distinctChunks(store: Store): Promise<{ bytes: number; ids: Set<string> }> {
   const stored = new Map<string, number>();
-  for (const { name } of await store.volumes.list()) {
-    const volume = await store.volumes.fromName(name);
-    for await (const { id } of volume.history()) {
-      const snapshot = await volume.snapshot(id);
-      for (const entry of await snapshot.listdir('', { recursive: true })) {
-        if (entry.type === 'file')
-          for await (const { digest, storedLength } of snapshot.chunks(entry.path)) stored.set(digest, storedLength);
-      }
-    }
+  for await (const { snapshot, entry } of everyFile(store)) {
+    for await (const { digest, storedLength } of snapshot.chunks(entry.path)) stored.set(digest, storedLength);
   }
   return { bytes: [...stored.values()].reduce((sum, bytes) => sum + bytes, 0), ids: new Set(stored.keys()) };
 }

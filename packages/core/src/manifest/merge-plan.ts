@@ -11,6 +11,11 @@ export interface MergeConflict {
   readonly theirs: Entry | undefined;
 }
 
+/** Whether one side has a folder where the other has a file or symlink. */
+export function isFileAgainstFolder({ ours, theirs }: MergeConflict): boolean {
+  return ours !== undefined && theirs !== undefined && (ours.type === 'directory') !== (theirs.type === 'directory');
+}
+
 /** Which side a conflict goes to; 'conflict' leaves it open, and the merge has no result then. */
 export type Resolution = 'ours' | 'theirs' | 'conflict';
 

@@ -2,9 +2,9 @@ import type { NodeSink, NodeSource } from '../objects/node-store.js';
 import { diffManifests } from './diff.js';
 import { editManifest } from './edit.js';
 import { sameRoot, type ManifestRoot } from './entry.js';
-import { planMerge, Side, type MergeConflict, type Resolution } from './merge-plan.js';
+import { isFileAgainstFolder, planMerge, Side, type MergeConflict, type Resolution } from './merge-plan.js';
 
-export type { MergeConflict, Resolution };
+export { isFileAgainstFolder, type MergeConflict, type Resolution };
 
 export interface MergeResult {
   /** The merged tree; with conflicts left open it means nothing, and is `ours`. */

@@ -1,7 +1,7 @@
 import type { Digest } from '../hash/digest.js';
 import { diffManifests } from '../manifest/diff.js';
 import { sameRoot, type ManifestRoot } from '../manifest/entry.js';
-import { type MergeConflict, mergeManifests, type Resolution } from '../manifest/merge.js';
+import { isFileAgainstFolder, type MergeConflict, mergeManifests, type Resolution } from '../manifest/merge.js';
 import type { NodeSink, NodeSource } from '../objects/node-store.js';
 import type { CommitOrder } from './messages.js';
 
@@ -39,8 +39,6 @@ function hasMore(changes: Iterable<unknown>): boolean {
 }
 
 function resolve(conflict: MergeConflict, order: CommitOrder): Resolution {
-  const { ours, theirs } = conflict;
-  const fileAgainstFolder = ours !== undefined && theirs !== undefined && (ours.type === 'directory') !== (theirs.type === 'directory');
-  if (order.policy !== 'last-write-wins' || (order.refuseFileOverFolder && fileAgainstFolder)) return 'conflict';
+  if (order.policy !== 'last-write-wins' || (order.refuseFileOverFolder && isFileAgainstFolder(conflict))) return 'conflict';
   return 'ours';
 }

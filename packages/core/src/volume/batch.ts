@@ -6,6 +6,7 @@ import type { IngestTally, LocalSource } from '../ingest/ingest.js';
 import type { SourceStat } from '../ingest/source.js';
 import type { Batch, Bytes, CommitOptions, CommitResult, Progress } from '../types.js';
 import { orAborted } from '../util/or-aborted.js';
+import { toNanoseconds } from '../util/time.js';
 import type { Engine } from './engine.js';
 import type { LocalEntry } from './local-files.js';
 import { localEntry, localTree, readSmallFile } from './local-files.js';
@@ -94,7 +95,7 @@ class BatchUpload implements Batch {
     await this.target.edit(() => {
       this.assertRunning();
       this.target.staging.adopt(aside);
-      this.put(path, { type: 'file', content, executable: options.executable ?? false, mtimeNs: this.nowNs() });
+      this.put(path, { type: 'file', content, executable: options.executable ?? false, mtimeNs: toNanoseconds(this.engine.now()) });
     });
   }
 
@@ -112,8 +113,7 @@ class BatchUpload implements Batch {
   }
 
   async storeLocalFiles(): Promise<void> {
-    const { target } = this;
-    const { files } = this;
+    const { target, files } = this;
     await target.edit(() => {
       for (const entry of this.others) {
         if (entry.type === 'directory') this.makeFolder(entry.remotePath);
@@ -191,10 +191,6 @@ class BatchUpload implements Batch {
 
   private assertRunning(): void {
     if (this.ended) throw new InvalidArgumentError('this batch is over', 'await every put inside the callback of batchUpload()');
-  }
-
-  private nowNs(): bigint {
-    return BigInt(this.engine.now().getTime()) * 1_000_000n;
   }
 }
 

@@ -2,8 +2,8 @@ import { ConflictError } from '../errors.js';
 import type { Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { ManifestRoot, Entry } from '../manifest/entry.js';
-import type { MergeResult, Resolution } from '../manifest/merge.js';
-import { mergeManifests } from '../manifest/merge.js';
+import type { MergeResult } from '../manifest/merge.js';
+import { isFileAgainstFolder, mergeManifests } from '../manifest/merge.js';
 import type { IngestTally } from '../ingest/ingest.js';
 import type { VolumeId } from '../index/records.js';
 import type { StagedObject, Staging } from '../objects/staging.js';
@@ -96,9 +96,7 @@ export async function commitTree({
         bytes: { new: tally.newBytes, stored: tally.storedBytes },
       };
     if (typeof onConflict !== 'function') throw new ConflictError(outcome.paths);
-    const merged = askAndMerge(staging, { base: base.root, ours, theirs: outcome.head.root }, (conflict) =>
-      options.refuseFileOverFolder && isFileOverFolder(conflict) ? 'conflict' : onConflict(conflict),
-    );
+    const merged = askAndMerge(staging, { base: base.root, ours, theirs: outcome.head.root }, onConflict, options.refuseFileOverFolder);
     if (merged.conflicts.length > 0) throw new ConflictError(merged.conflicts);
     for (const path of merged.overwritten) overwritten.add(path);
     ours = merged.root;
@@ -109,17 +107,16 @@ export async function commitTree({
 function askAndMerge(
   staging: Staging,
   roots: { base: ManifestRoot; ours: ManifestRoot; theirs: ManifestRoot },
-  ask: (conflict: Conflict) => Resolution,
+  ask: (conflict: Conflict) => 'ours' | 'theirs',
+  refuseFileOverFolder: boolean,
 ): MergeResult {
-  return mergeManifests(staging, staging, roots, ({ path, base, ours, theirs }) => {
+  return mergeManifests(staging, staging, roots, (conflict) => {
+    if (refuseFileOverFolder && isFileAgainstFolder(conflict)) return 'conflict';
+    const { path, base, ours, theirs } = conflict;
     const shown = (key: 'base' | 'ours' | 'theirs', entry: Entry | undefined): Partial<Conflict> =>
       entry === undefined ? {} : { [key]: toFileEntry(path, entry) };
     return ask({ path, ...shown('base', base), ...shown('ours', ours), ...shown('theirs', theirs) });
   });
-}
-
-function isFileOverFolder({ ours, theirs }: Conflict): boolean {
-  return ours !== undefined && theirs !== undefined && (ours.type === 'directory') !== (theirs.type === 'directory');
 }
 
 /** Logical bytes of the chunks among some objects. */

@@ -1,5 +1,6 @@
 import type { ContentRef } from '../content/content.js';
 import type { NodeSink, NodeSource } from '../objects/node-store.js';
+import { toNanoseconds } from '../util/time.js';
 import { Draft } from './draft.js';
 import type { Engine } from './engine.js';
 import type { WorkingTree } from './working-tree.js';
@@ -124,7 +125,7 @@ export class Drafts {
     const entry = open.path === undefined ? undefined : this.tree.get(open.path);
     const content = await open.draft.store();
     if (open.path !== undefined && entry?.type === 'file') {
-      this.tree.put(open.path, { ...entry, content, mtimeNs: BigInt(this.engine.now().getTime()) * 1_000_000n });
+      this.tree.put(open.path, { ...entry, content, mtimeNs: toNanoseconds(this.engine.now()) });
     }
     this.forget(open);
   }

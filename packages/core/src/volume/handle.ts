@@ -25,6 +25,7 @@ import type {
   Work,
 } from '../types.js';
 import { Mutex } from '../util/mutex.js';
+import { toNanoseconds } from '../util/time.js';
 import type { BatchTarget } from './batch.js';
 import { uploadBatch } from './batch.js';
 import type { Point } from './commit.js';
@@ -53,11 +54,10 @@ const MAX_STAGED_BYTES = 32 << 20;
  * merges of uncommitted changes are those of committed ones. New nodes and small chunks are staged in memory.
  */
 export class VolumeHandle extends View implements Volume {
+  readonly name: string | undefined;
   protected readonly what = 'volume';
   private readonly volumeId: VolumeId;
-  private readonly knownName: string | undefined;
   private readonly readOnly: boolean;
-  private readonly ephemeral: boolean;
   private readonly historyOf: History;
   private readonly staging: Staging;
   private readonly tree: WorkingTree;
@@ -74,8 +74,7 @@ export class VolumeHandle extends View implements Volume {
   constructor(engine: Engine, volume: VolumeRecord, options: { readOnly: boolean }) {
     super(engine);
     this.volumeId = volume.id;
-    this.knownName = volume.name;
-    this.ephemeral = volume.name === undefined;
+    this.name = volume.name;
     this.readOnly = options.readOnly || engine.readOnly;
     this.historyOf = new History(volume.id, engine.index, engine.nodes);
     this.staging = new Staging(engine.nodes, engine.hasher);
@@ -83,10 +82,6 @@ export class VolumeHandle extends View implements Volume {
     this.baseInfo = this.infoAt(this.basePoint);
     this.tree = new WorkingTree(this.staging, this.basePoint.root, () => engine.now());
     this.drafts = new Drafts(engine, this.staging, this.tree);
-  }
-
-  get name(): string | undefined {
-    return this.knownName;
   }
 
   get base(): SnapshotInfo | null {
@@ -165,7 +160,7 @@ export class VolumeHandle extends View implements Volume {
       this.settledEdit(() => {
         if (target === '' || target.includes('\0'))
           throw new PathError('EINVAL', normal, 'a symlink needs a target without NUL', 'name the path that it points to');
-        this.tree.put(normal, { type: 'symlink', target, mtimeNs: this.nowNs() });
+        this.tree.put(normal, { type: 'symlink', target, mtimeNs: toNanoseconds(this.engine.now()) });
       }),
     );
   }
@@ -291,16 +286,14 @@ export class VolumeHandle extends View implements Volume {
     await this.engine.run(() =>
       this.engine.publisher.change(
         { type: 'tag', volumeId: this.volumeId, tag: name, snapshot: digestToHex(id) },
-        { force: options.force ?? false, label: this.knownName },
+        { force: options.force ?? false, label: this.name },
       ),
     );
   }
 
   async untag(name: string): Promise<void> {
     this.assertWritable();
-    await this.engine.run(() =>
-      this.engine.publisher.change({ type: 'untag', volumeId: this.volumeId, tag: name }, { label: this.knownName }),
-    );
+    await this.engine.run(() => this.engine.publisher.change({ type: 'untag', volumeId: this.volumeId, tag: name }, { label: this.name }));
   }
 
   async tags(): Promise<{ name: string; snapshot: SnapshotId }[]> {
@@ -311,7 +304,7 @@ export class VolumeHandle extends View implements Volume {
   override async close(): Promise<void> {
     if (this.isClosed) return;
     await this.moving.run(() => super.close());
-    if (!this.ephemeral || this.readOnly) return;
+    if (this.name !== undefined || this.readOnly) return;
     const deleted = this.engine.run(() =>
       this.engine.publisher.change({ type: 'volume-deleted', volumeId: this.volumeId }, { allowMissing: true }),
     );
@@ -354,7 +347,7 @@ export class VolumeHandle extends View implements Volume {
   }
 
   private fileEntry(content: ContentRef, executable: boolean): Entry {
-    return { type: 'file', content, executable, mtimeNs: this.nowNs() };
+    return { type: 'file', content, executable, mtimeNs: toNanoseconds(this.engine.now()) };
   }
 
   private isExecutable(path: string): boolean {
@@ -362,12 +355,8 @@ export class VolumeHandle extends View implements Volume {
     return entry?.type === 'file' && entry.executable;
   }
 
-  private nowNs(): bigint {
-    return BigInt(this.engine.now().getTime()) * 1_000_000n;
-  }
-
   private displayName(): string {
-    return this.historyOf.volume()?.name ?? this.knownName ?? '';
+    return this.historyOf.volume()?.name ?? this.name ?? '';
   }
 
   private editable(path: string): string {
@@ -377,7 +366,7 @@ export class VolumeHandle extends View implements Volume {
 
   private assertWritable(): void {
     this.assertOpen();
-    if (this.readOnly) throw new ReadOnlyError(this.knownName === undefined ? 'this volume' : `volume '${this.knownName}'`);
+    if (this.readOnly) throw new ReadOnlyError(this.name === undefined ? 'this volume' : `volume '${this.name}'`);
   }
 
   /** Runs a section that may change the tree; no two run at once. */
@@ -430,7 +419,7 @@ export class VolumeHandle extends View implements Volume {
     const counts = countChanges(this.staging, base.root, ours);
     const { engine, volumeId, staging, tally } = this;
     this.tally = new IngestTally();
-    const committed = await commitTree({ engine, volumeId, volumeName: this.knownName, staging, tally, base, ours, options }).catch(
+    const committed = await commitTree({ engine, volumeId, volumeName: this.name, staging, tally, base, ours, options }).catch(
       (error: unknown) => {
         this.tally.add(tally);
         throw error;
@@ -446,8 +435,8 @@ export class VolumeHandle extends View implements Volume {
   }
 
   /**
-   * Makes `head` the base, with what is uncommitted on top of it. `published` is the tree that `head` holds already, of
-   * this handle's making; null when it holds nothing of ours.
+   * Makes `head` the base, with what is uncommitted on top of it. `published` is this handle's tree as `head` holds it
+   * already; undefined when it holds nothing of ours. (Null is a tree, too: the empty one.)
    */
   private async moveTo(head: Point, published: ManifestRoot | undefined): Promise<void> {
     await this.edit(async () => {
@@ -478,7 +467,7 @@ export class VolumeHandle extends View implements Volume {
   /** @throws VolumeNotFoundError once the volume is deleted */
   private currentVolume(): VolumeRecord {
     const volume = this.historyOf.volume();
-    if (volume === undefined) throw new VolumeNotFoundError(this.knownName ?? 'ephemeral');
+    if (volume === undefined) throw new VolumeNotFoundError(this.name ?? 'ephemeral');
     return volume;
   }
 

@@ -63,7 +63,8 @@ export class History {
   }
 
   generationOf(id: Digest): number | undefined {
-    return this.byPrefix(digestToHex(id))[0]?.generation;
+    this.index.refresh();
+    return this.index.generationOf(this.volumeId, id);
   }
 
   /** @throws DamageError when the record is missing or altered. */
@@ -73,11 +74,11 @@ export class History {
 
   /** What the public API tells of a snapshot; `name` is the volume's name now. */
   info(id: Digest, generation: number, name: string): SnapshotInfo {
+    this.index.refresh();
     const record = this.record(id);
     const { files, sizeBytes } = totals(this.nodes, record.root);
-    const hex = digestToHex(id) as string as SnapshotId;
     return {
-      id: hex,
+      id: digestToHex(id) as string as SnapshotId,
       parent: record.parent === null ? null : (digestToHex(record.parent) as string as SnapshotId),
       volume: name,
       generation,
@@ -87,9 +88,7 @@ export class History {
       files,
       size: sizeBytes,
       newBytes: record.newBytes,
-      tags: this.tags()
-        .filter((tag) => tag.snapshot === hex)
-        .map((tag) => tag.name),
+      tags: this.index.tagsOf(this.volumeId, id),
     };
   }
 

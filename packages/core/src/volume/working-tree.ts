@@ -4,6 +4,7 @@ import { sameEntry } from '../manifest/entry.js';
 import { editManifest } from '../manifest/edit.js';
 import { getEntry, listFolder, walkTree } from '../manifest/read.js';
 import type { NodeSink, NodeSource } from '../objects/node-store.js';
+import { toNanoseconds } from '../util/time.js';
 import { ancestorsOf, joinPath, parentOf } from './paths.js';
 
 /** Edits gathered before they go into the tree: enough to make a tree edit cheap per path, few enough to be memory of no concern. */
@@ -82,7 +83,7 @@ export class WorkingTree {
       if (existing?.type === 'directory') continue;
       if (existing !== undefined)
         throw new PathError('ENOTDIR', folder, 'not a folder', 'a file or symlink has that name: remove it first, or choose another path');
-      this.edit(folder, { type: 'directory', mtimeNs: this.nowNs() });
+      this.edit(folder, { type: 'directory', mtimeNs: toNanoseconds(this.now()) });
     }
   }
 
@@ -161,9 +162,5 @@ export class WorkingTree {
     const before = entry === null ? undefined : getEntry(this.nodes, this.base, path);
     this.pending.set(path, entry !== null && before !== undefined && sameEntry(before, entry) ? before : entry);
     if (this.pending.size >= MAX_PENDING) this.root();
-  }
-
-  private nowNs(): bigint {
-    return BigInt(this.now().getTime()) * 1_000_000n;
   }
 }
