@@ -1,5 +1,6 @@
 import { Encoding } from '../encoding/encoding.js';
 import { StoreFullError } from '../errors.js';
+import { ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
 import { KEYS_PER_TRANSACTION, writeIndex } from '../index/transaction.js';
 import type { StagedObject } from '../objects/staging.js';
@@ -37,9 +38,21 @@ export function storeObjects(parts: PublishParts, objects: StagedObject[]): { st
   parts.reader.refresh();
   const fresh = objects.filter(({ kind, digest }) => parts.reader.packOf(kind, digest) === undefined);
   if (fresh.length === 0) return { storedBytes: 0 };
-  const pack = writeSmallPack(parts, parts.reader, fresh);
+  // Published in several transactions when there are many, and a crash may come between them: what is in the index must
+  // never refer to what is not, since others take it as whole.
+  const pack = writeSmallPack(parts, parts.reader, childrenFirst(fresh));
   publishPacks(parts, [pack]);
   return { storedBytes: pack.sizeBytes };
+}
+
+/** Sorted so that every object comes behind all that it refers to: objects refer to kinds and levels below their own only. */
+function childrenFirst(objects: StagedObject[]): StagedObject[] {
+  return [...objects].sort((a, b) => a.kind - b.kind || levelOf(a) - levelOf(b));
+}
+
+/** Both kinds of nodes have their level in the second byte; the others have none. */
+function levelOf({ kind, bytes }: StagedObject): number {
+  return kind === ObjectKind.contentNode || kind === ObjectKind.manifestNode ? bytes[1]! : 0;
 }
 
 /** Encodes objects and seals them in one pack, which the index does not know yet. @throws StoreFullError */
