@@ -263,6 +263,39 @@ describe('putDirectory', () => {
     expectSameBytes(await volume.readFile('d/b'), Buffer.concat([noise(5 << 20, 2), Buffer.from('end')]));
   });
 
+  test('of a path that is put twice with force holds the last one, whoever stores it first', async () => {
+    const many = (value: string): Record<string, string> =>
+      Object.fromEntries(Array.from({ length: 700 }, (_, i) => [`f${i}`, `${value} ${i}`]));
+    const [first, second] = [localFolder(many('first')), localFolder(many('second'))];
+    const volume = await newVolume();
+    await volume.batchUpload(
+      async (batch) => {
+        await batch.putDirectory(first, 'd');
+        await batch.putDirectory(second, 'd');
+      },
+      { force: true },
+    );
+    const expected = Object.entries(many('second')).map(([name, value]) => [`d/${name}`, value]);
+    expect(await contents(volume)).toEqual(Object.fromEntries(expected));
+    const twice = volume.batchUpload(async (batch) => {
+      await batch.putDirectory(first, 'e');
+      await batch.putDirectory(second, 'e');
+    });
+    expect(await codeOf(twice)).toBe('EEXIST');
+  });
+
+  test('that cannot store what it was given ends at once, however busy its callback still is', async () => {
+    const local = localFolder(Object.fromEntries(Array.from({ length: 700 }, (_, i) => [`f${i}`, noise(100, i)])));
+    const volume = await newVolume();
+    await volume.batchUpload(put({ f0: 'is there' }));
+    const stuck = volume.batchUpload(async (batch) => {
+      await batch.putDirectory(local, '/');
+      await new Promise(() => undefined);
+    });
+    expect(await failure(stuck)).toMatchObject({ code: 'EEXIST', path: 'f0' });
+    expect(Object.keys(await contents(volume))).toEqual(['f0']);
+  });
+
   test('ignores by gitignore rules, relative to the folder', async () => {
     const local = localFolder({
       'a.tmp': '', 'keep.tmp': '', 'd/a.tmp': '', 'd/b': '', 'build/x': '', 'd/build/y': '', 'root-only': '', 'd/root-only': '', 'cache/deep/er/z': '', 'cache/.keep': '',

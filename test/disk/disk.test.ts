@@ -73,46 +73,19 @@ describe('the disk of this machine', () => {
     expect(data).not.toHaveBeenCalled();
   });
 
-  it.each([true, false])('writes the same bytes with direct %s, on the thread and off it', async (direct) => {
+  it('writes and syncs on the thread and off it', async () => {
     const disk = await openDisk({ durable: true });
-    const file = disk.create(join(tempDir(), 'f'), { direct });
+    const file = disk.create(join(tempDir(), 'f'));
     await file.write(pages(2, 1), 0);
-    file.writeSync(pages(1, 2), 2 * PAGE);
-    file.truncateSync(2 * PAGE + 10);
+    const synced = file.sync();
+    file.writeSync(Buffer.alloc(10, 2), 2 * PAGE);
+    await synced;
     file.syncSync();
     file.closeSync();
     file.closeSync();
     expect(fs.readFileSync(file.path)).toEqual(Buffer.concat([Buffer.alloc(2 * PAGE, 1), Buffer.alloc(10, 2)]));
     expect(() => file.writeSync(pages(1), 0)).toThrow('is closed');
-  });
-
-  it('unaligned writes leave O_DIRECT and lose nothing', async () => {
-    const disk = await openDisk({ durable: true });
-    const file = disk.create(join(tempDir(), 'f'), { direct: true });
-    file.writeSync(pages(1, 1), 0);
-    await file.write(Buffer.alloc(100, 2), PAGE);
-    file.writeSync(Buffer.alloc(50, 3), PAGE + 100);
-    if (process.platform === 'linux') expect(file.direct).toBe(false);
-    file.syncSync();
-    file.closeSync();
-    expect(fs.readFileSync(file.path)).toEqual(Buffer.concat([Buffer.alloc(PAGE, 1), Buffer.alloc(100, 2), Buffer.alloc(50, 3)]));
-  });
-
-  it('a file system that refuses O_DIRECT at open gets buffered writes', async () => {
-    const disk = await openDisk({ durable: true });
-    const open = fs.openSync;
-    const direct = (fs.constants as { O_DIRECT?: number }).O_DIRECT ?? 0;
-    vi.spyOn(fs, 'openSync').mockImplementation((path, flags, mode) => {
-      const fd = open(path, flags, mode);
-      // As on Linux before 5.10: the file is made, then the flag refused.
-      if (((flags as number) & direct) !== 0) throw (fs.closeSync(fd), errno('EINVAL'));
-      return fd;
-    });
-    const file = disk.create(join(tempDir(), 'f'), { direct: true });
-    expect(file.direct).toBe(false);
-    file.writeSync(Buffer.from('abc'), 0);
-    file.closeSync();
-    expect(fs.readFileSync(file.path, 'utf8')).toBe('abc');
+    await expect(file.sync()).rejects.toThrow('is closed');
   });
 
   it('completes short writes', async () => {
@@ -147,7 +120,7 @@ describe('the disk of this machine', () => {
       expect(isCairnError(first, code === 'EIO' ? 'EIO' : 'ENOSPC')).toBe(true);
       expect(caught(() => file.syncSync())).toBe(first);
       expect(caught(() => file.writeSync(Buffer.from('x'), 0))).toBe(first);
-      expect(caught(() => file.truncateSync(0))).toBe(first);
+      expect(caught(() => file.writeSync(pages(1), 0))).toBe(first);
       await expect(file.write(Buffer.from('x'), 0)).rejects.toBe(first);
       file.closeSync();
     },
@@ -183,7 +156,6 @@ describe('the faulty disk of the tests', () => {
     const file = disk.create(join(dir, 'sub', 'f'));
     try {
       file.writeSync(Buffer.from('12345678'), 0);
-      file.truncateSync(4);
       file.syncSync();
     } finally {
       file.closeSync();

@@ -18,8 +18,8 @@ const DYING = new URL('./dying-disk.mjs', import.meta.url).href;
 /** Stores what it can, and returns the code of each source that failed, by path. */
 async function faultsOf(engine: TestEngine, sources: LocalSource[]): Promise<Map<string, string>> {
   const faults = new Map<string, string>();
-  for await (const outcome of engine.ingest.files(sources, { sink: engine.staging, faults: 'yield' })) {
-    faults.set(outcome.source.path, 'error' in outcome ? outcome.error.code : 'stored');
+  for await (const outcomes of engine.ingest.files(sources, { sink: engine.staging, faults: 'yield' })) {
+    for (const outcome of outcomes) faults.set(outcome.source.path, 'error' in outcome ? outcome.error.code : 'stored');
   }
   return faults;
 }
@@ -81,13 +81,11 @@ describe('a source that changes', () => {
     appendFileSync(grown!.path, 'more');
     truncateSync(shrunk!.path, 5);
     const outcomes = new Map<string, number>();
-    for await (const {
-      source: { path },
-      content,
-      stat,
-    } of engine.ingest.files([grown!, shrunk!], { sink: engine.staging })) {
-      expect(stat.size).toBe(content.length);
-      outcomes.set(path, content.length);
+    for await (const stored of engine.ingest.files([grown!, shrunk!], { sink: engine.staging })) {
+      for (const { source, content, stat } of stored) {
+        expect(stat.size).toBe(content.length);
+        outcomes.set(source.path, content.length);
+      }
     }
     expect([...outcomes.values()].sort()).toEqual([1004, 5]);
   });
@@ -117,7 +115,7 @@ describe('a call that ends early', () => {
   it('is called off when the consumer leaves the loop', async () => {
     const engine = engineOf();
     for await (const stored of engine.ingest.files(sources(), { sink: engine.staging })) {
-      expect(stored.content.length).toBe(9 * MIB);
+      expect(stored.map(({ content }) => content.length)).toEqual([9 * MIB]);
       break;
     }
     expect(leftovers(engine)).toEqual([]);
@@ -125,8 +123,8 @@ describe('a call that ends early', () => {
 
   it('is called off while it waits for sources that never come', async () => {
     const engine = engineOf();
-    async function* endless(): AsyncGenerator<LocalSource> {
-      yield* sources().slice(0, 3);
+    async function* endless(): AsyncGenerator<LocalSource[]> {
+      yield sources().slice(0, 3);
       await new Promise(() => undefined);
     }
     const signal = AbortSignal.timeout(50);
@@ -140,8 +138,8 @@ describe('a call that ends early', () => {
 
   it('fails with what the list of sources throws', async () => {
     const engine = engineOf();
-    async function* broken(): AsyncGenerator<LocalSource> {
-      yield* sources().slice(0, 2);
+    async function* broken(): AsyncGenerator<LocalSource[]> {
+      yield sources().slice(0, 2);
       await new Promise(setImmediate);
       throw new Error('cannot list');
     }

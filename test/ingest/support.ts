@@ -162,7 +162,7 @@ export async function storeAll(
 ): Promise<Map<string, ContentRef>> {
   const contents = new Map<string, ContentRef>();
   for await (const stored of engine.ingest.files(sources, { sink: engine.staging, tally }))
-    contents.set(stored.source.path, stored.content);
+    for (const { source, content } of stored) contents.set(source.path, content);
   return contents;
 }
 

@@ -16,7 +16,7 @@ import os from 'node:os';
  * - `counter`     SharedArrayBuffer of 4 bytes: one count for all threads that share it
  * - `counterFile` path: one count for all processes, a byte a call; survives a kill
  */
-export const KINDS = ['create', 'write', 'truncate', 'sync', 'close', 'mkdir', 'rename', 'link', 'unlink', 'syncDirectory'];
+export const KINDS = ['create', 'write', 'sync', 'close', 'mkdir', 'rename', 'link', 'unlink', 'syncDirectory'];
 
 export default function faultyDisk(inner, options, wrapIoError) {
   const counts = makeCounter(options);
@@ -51,7 +51,7 @@ export default function faultyDisk(inner, options, wrapIoError) {
   };
 
   return {
-    create: (path, o) => guarded('create', path, () => new FaultyFile(inner.create(path, o), fault, raise)),
+    create: (path) => guarded('create', path, () => new FaultyFile(inner.create(path), fault, raise)),
     mkdir: (path) => guarded('mkdir', path, () => inner.mkdir(path)),
     rename: (from, to) => guarded('rename', to, () => inner.rename(from, to)),
     link: (from, to) => guarded('link', to, () => inner.link(from, to)),
@@ -72,10 +72,6 @@ class FaultyFile {
     return this.inner.path;
   }
 
-  get direct() {
-    return this.inner.direct;
-  }
-
   writeSync(bytes, position) {
     this.attempt('write', (mode) => {
       if (mode === 'short' || mode === 'tear') this.inner.writeSync(half(bytes), position);
@@ -90,14 +86,14 @@ class FaultyFile {
     await this.inner.write(bytes, position);
   }
 
-  truncateSync(size) {
-    this.attempt('truncate');
-    this.inner.truncateSync(size);
-  }
-
   syncSync() {
     this.attempt('sync');
     this.inner.syncSync();
+  }
+
+  async sync() {
+    this.attempt('sync');
+    await this.inner.sync();
   }
 
   /** A close that fails has closed all the same, as on Linux. */
@@ -123,10 +119,8 @@ class FaultyFile {
   }
 }
 
-/** Half of the bytes, in whole pages where there are any, so that it passes O_DIRECT too. */
 function half(bytes) {
-  const cut = Math.floor(bytes.byteLength / 2);
-  return bytes.subarray(0, cut >= 4096 ? cut - (cut % 4096) : cut);
+  return bytes.subarray(0, Math.floor(bytes.byteLength / 2));
 }
 
 function die() {

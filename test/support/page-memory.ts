@@ -3,7 +3,7 @@ declare const WebAssembly: { Memory: new (limits: { initial: number }) => { read
 
 const WASM_PAGE_BYTES = 65536;
 
-/** Memory that starts on a page, as O_DIRECT wants it and workers have it: only WebAssembly gives that. */
+/** Memory that starts on a page, as workers have it: only WebAssembly gives that. */
 export function pageMemory(bytes: number): Uint8Array {
   return new Uint8Array(new WebAssembly.Memory({ initial: Math.ceil(bytes / WASM_PAGE_BYTES) }).buffer, 0, bytes);
 }

@@ -8,7 +8,7 @@ declare const WebAssembly: {
 };
 
 const WASM_PAGE_BYTES = 65536;
-/** Allocations start on these, so that they can be read and written with O_DIRECT. */
+/** Allocations start on these, so that the system copies whole pages into and out of them. */
 export const PAGE_BYTES = 4096;
 
 /**

@@ -1,15 +1,14 @@
 /** A file that is being written, once, by one owner. */
 export interface WritableFile {
   readonly path: string;
-  /** True while writes bypass the page cache: memory, position and length must then be multiples of 4 KiB to stay fast. */
-  readonly direct: boolean;
   /** Writes all of `bytes`, however many calls the system takes. */
   writeSync(bytes: Uint8Array, position: number): void;
   /** The same off the thread. One at a time; `bytes` must stay untouched, and the file open, until it settles. */
   write(bytes: Uint8Array, position: number): Promise<void>;
-  truncateSync(size: number): void;
   /** Makes bytes and size durable. */
   syncSync(): void;
+  /** The same off the thread, for what was written before the call; writes may go on meanwhile. The file must stay open until it settles. */
+  sync(): Promise<void>;
   /** Idempotent. */
   closeSync(): void;
 }
@@ -23,8 +22,8 @@ export interface WritableFile {
  * page cache holds for it can no longer be trusted.
  */
 export interface Disk {
-  /** A new file with mode 0600; `EEXIST` where there is one. `direct` is a wish: it falls back to buffered writes. */
-  create(path: string, options?: { direct?: boolean }): WritableFile;
+  /** A new file with mode 0600; `EEXIST` where there is one. */
+  create(path: string): WritableFile;
   /** With all missing parents, mode 0700; what it made is durable. No error where there is one. */
   mkdir(path: string): void;
   rename(from: string, to: string): void;

@@ -15,11 +15,10 @@ export class NodeDisk implements Disk {
     this.durable = durable;
   }
 
-  create(file: string, options?: { direct?: boolean }): WritableFile {
+  create(file: string): WritableFile {
     return doing(`cannot create ${file}`, () => {
       const flags = fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_EXCL;
-      const direct = options?.direct === true && DIRECT_FLAG !== 0 ? openDirect(file, flags) : undefined;
-      return new NodeFile(file, direct ?? fs.openSync(file, flags, FILE_MODE), direct !== undefined, this.durable);
+      return new NodeFile(file, fs.openSync(file, flags, FILE_MODE), this.durable);
     });
   }
 
@@ -59,20 +58,6 @@ export class NodeDisk implements Disk {
         fs.closeSync(fd);
       }
     });
-  }
-}
-
-/** 0 where the system has no such thing (macOS, Windows). */
-const DIRECT_FLAG = (fs.constants as { O_DIRECT?: number }).O_DIRECT ?? 0;
-
-/** Undefined where the file system refuses; some refuse only after they have made the file, which then is ours to remove. */
-function openDirect(file: string, flags: number): number | undefined {
-  try {
-    return fs.openSync(file, flags | DIRECT_FLAG, FILE_MODE);
-  } catch (error) {
-    if (!hasCode(error, 'EINVAL', 'ENOTSUP')) throw error;
-    fs.rmSync(file, { force: true });
-    return undefined;
   }
 }
 

@@ -4,62 +4,48 @@ import { wrapIoError } from '../errors.js';
 import type { WritableFile } from './disk.js';
 
 const writeAsync = promisify(fs.write);
+const syncAsync = promisify(fs.fdatasync);
 
-/** A descriptor that completes short writes, leaves O_DIRECT where it is refused, and is poisoned by its first error. */
+/** A descriptor that completes short writes and is poisoned by its first error. */
 export class NodeFile implements WritableFile {
   readonly path: string;
-  private fd: number;
-  private isDirect: boolean;
+  private readonly fd: number;
   private readonly durable: boolean;
   private failure: Error | undefined;
   private closed = false;
 
-  constructor(path: string, fd: number, direct: boolean, durable: boolean) {
+  constructor(path: string, fd: number, durable: boolean) {
     this.path = path;
     this.fd = fd;
-    this.isDirect = direct;
     this.durable = durable;
-  }
-
-  get direct(): boolean {
-    return this.isDirect;
   }
 
   writeSync(bytes: Uint8Array, position: number): void {
     this.guarded('write', () => {
       for (let done = 0; done < bytes.byteLength;) {
-        try {
-          done += progress(fs.writeSync(this.fd, bytes, done, bytes.byteLength - done, position + done));
-        } catch (error) {
-          this.leaveDirect(error);
-        }
+        done += progress(fs.writeSync(this.fd, bytes, done, bytes.byteLength - done, position + done));
       }
     });
   }
 
-  async write(bytes: Uint8Array, position: number): Promise<void> {
-    this.check();
-    try {
+  write(bytes: Uint8Array, position: number): Promise<void> {
+    return this.guardedAsync('write', async () => {
       for (let done = 0; done < bytes.byteLength;) {
-        try {
-          const { bytesWritten } = await writeAsync(this.fd, bytes, done, bytes.byteLength - done, position + done);
-          done += progress(bytesWritten);
-        } catch (error) {
-          this.leaveDirect(error);
-        }
+        const { bytesWritten } = await writeAsync(this.fd, bytes, done, bytes.byteLength - done, position + done);
+        done += progress(bytesWritten);
       }
-    } catch (error) {
-      throw this.poison('write', error);
-    }
-  }
-
-  truncateSync(size: number): void {
-    this.guarded('truncate', () => fs.ftruncateSync(this.fd, size));
+    });
   }
 
   syncSync(): void {
     this.guarded('sync', () => {
       if (this.durable) fs.fdatasyncSync(this.fd);
+    });
+  }
+
+  sync(): Promise<void> {
+    return this.guardedAsync('sync', async () => {
+      if (this.durable) await syncAsync(this.fd);
     });
   }
 
@@ -73,22 +59,19 @@ export class NodeFile implements WritableFile {
     }
   }
 
-  /**
-   * EINVAL is how a file system, or a device with larger sectors, refuses O_DIRECT or the caller's alignment: the rest
-   * of the file is then written through the page cache. Any other error goes on.
-   */
-  private leaveDirect(error: unknown): void {
-    if (!this.isDirect || (error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
-    const buffered = fs.openSync(this.path, fs.constants.O_WRONLY);
-    fs.closeSync(this.fd);
-    this.fd = buffered;
-    this.isDirect = false;
-  }
-
   private guarded(what: string, action: () => void): void {
     this.check();
     try {
       action();
+    } catch (error) {
+      throw this.poison(what, error);
+    }
+  }
+
+  private async guardedAsync(what: string, action: () => Promise<void>): Promise<void> {
+    this.check();
+    try {
+      await action();
     } catch (error) {
       throw this.poison(what, error);
     }
@@ -100,7 +83,7 @@ export class NodeFile implements WritableFile {
   }
 
   private poison(what: string, error: unknown): Error {
-    this.failure = wrapIoError(error, `cannot ${what} ${this.path}`) as Error;
+    this.failure ??= wrapIoError(error, `cannot ${what} ${this.path}`) as Error;
     return this.failure;
   }
 }

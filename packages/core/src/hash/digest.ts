@@ -22,8 +22,18 @@ export function copyDigest(bytes: Uint8Array, offset = 0): Digest {
   return copy as Digest;
 }
 
+/** Digests become text by way of this: a Buffer on a small array's own memory would first have to move that out of the heap. */
+const SCRATCH = Buffer.alloc(DIGEST_BYTES);
+
 export function digestToHex(digest: Digest): DigestHex {
-  return Buffer.from(digest.buffer, digest.byteOffset, DIGEST_BYTES).toString('hex') as DigestHex;
+  SCRATCH.set(digest);
+  return SCRATCH.toString('hex') as DigestHex;
+}
+
+/** A digest as a Map key: 32 characters, one per byte. Twice as fast to make and to look up as hex digits. */
+export function digestKey(digest: Digest): string {
+  SCRATCH.set(digest);
+  return SCRATCH.toString('latin1');
 }
 
 export function digestFromHex(hex: string): Digest {

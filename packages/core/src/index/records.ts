@@ -1,6 +1,6 @@
 import { DamageError, StoreFormatError } from '../errors.js';
 import { asDigest, DIGEST_BYTES, type Digest } from '../hash/digest.js';
-import { packIdFromBytes, packIdToBytes, type PackId } from '../pack/pack-id.js';
+import { packIdFromBytes, type PackId } from '../pack/pack-id.js';
 import type { VolumeId } from '../refs/ref-table.js';
 import { ByteReader, ByteWriter } from '../util/bytes.js';
 import { crc32Of } from './crc32.js';
@@ -112,9 +112,10 @@ export function checkedLength(key: Uint8Array, stored: Uint8Array): number {
 
 const LOCATION_BYTES = 33;
 
-export function encodeLocation(location: Location): Uint8Array {
+/** Takes the pack's id as its 16 bytes: a pack has thousands of objects. */
+export function encodeLocation(pack: Uint8Array, location: Omit<Location, 'pack'>): Uint8Array {
   const bytes = Buffer.allocUnsafe(LOCATION_BYTES);
-  bytes.set(packIdToBytes(location.pack));
+  bytes.set(pack);
   bytes.writeUIntLE(location.offset, 16, 6);
   bytes.writeUInt16LE(0, 22);
   bytes.writeUInt32LE(location.storedLength, 24);

@@ -1,7 +1,7 @@
 import { digestFromHex, type Digest } from '../hash/digest.js';
 import type { SealedPack } from '../pack/footer.js';
 import { readRow, rowCount, type ObjectTable } from '../pack/object-table.js';
-import type { PackId } from '../pack/pack-id.js';
+import { packIdToBytes, type PackId } from '../pack/pack-id.js';
 import type { RefChange } from '../refs/ref-table.js';
 import { type IndexEnvironment } from './environment.js';
 import * as keys from './keys.js';
@@ -28,10 +28,11 @@ export class IndexTransaction {
 
   /** Rows `from` to `to` (exclusive) of a sealed pack's table. An object that has a location keeps it, unless its pack is condemned. */
   putObjects(pack: PackId, table: ObjectTable, from = 0, to = rowCount(table)): void {
+    const packBytes = packIdToBytes(pack);
     for (let i = from; i < to; i++) {
       const row = readRow(table, i);
-      const key = keys.objectKey(row.kind, row.digest);
-      if (this.reader.packOf(row.kind, row.digest) === undefined) this.put(key, records.encodeLocation({ ...row, pack }));
+      if (this.reader.packOf(row.kind, row.digest) !== undefined) continue;
+      this.put(keys.objectKey(row.kind, row.digest), records.encodeLocation(packBytes, row));
     }
   }
 

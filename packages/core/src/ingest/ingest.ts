@@ -41,6 +41,8 @@ export interface FailedSource<S extends LocalSource> {
   error: CairnError;
 }
 
+export type Sources<S extends LocalSource> = Iterable<S> | AsyncIterable<readonly S[]>;
+
 /** Large files that are stored at the same time: while the last parts of one finish, the next begins. */
 const LARGE_AT_ONCE = 2;
 /** Units that are ready beyond those that run, so that no worker waits for the main thread. */
@@ -55,28 +57,29 @@ export class Ingest {
   }
 
   /**
-   * Stores files, and yields each with its content once all of its chunks are durable and in the index; in no particular
-   * order. Sources are taken as they are needed, so there may be millions. Leaving the loop early calls the rest off.
+   * Stores files, and yields them with their contents once all of their chunks are durable and in the index: as many at a time as
+   * were stored together, in no particular order. Sources are taken as they are needed, so there may be millions; those that come
+   * asynchronously come in runs. Leaving the loop early calls the rest off.
    *
    * With `faults: 'yield'` a source that cannot be read is yielded with its error and the others go on; otherwise it fails the call.
    *
    * @throws FileNotFoundError, PathError, SourceChangedError with the local path; CairnError for what the system refuses.
    */
   files<S extends LocalSource>(
-    sources: AsyncIterable<S> | Iterable<S>,
+    sources: Sources<S>,
     options: IngestOptions & { faults: 'yield' },
-  ): AsyncGenerator<StoredSource<S> | FailedSource<S>>;
-  files<S extends LocalSource>(sources: AsyncIterable<S> | Iterable<S>, options: IngestOptions): AsyncGenerator<StoredSource<S>>;
+  ): AsyncGenerator<(StoredSource<S> | FailedSource<S>)[]>;
+  files<S extends LocalSource>(sources: Sources<S>, options: IngestOptions): AsyncGenerator<StoredSource<S>[]>;
   async *files<S extends LocalSource>(
-    sources: AsyncIterable<S> | Iterable<S>,
+    sources: Sources<S>,
     options: IngestOptions & { faults?: 'yield' },
-  ): AsyncGenerator<StoredSource<S> | FailedSource<S>> {
+  ): AsyncGenerator<(StoredSource<S> | FailedSource<S>)[]> {
     const operation = new IngestOperation(await this.runner.lease(), options);
     const run = new FilesRun<S>(this.runner, operation, options.sink, options.faults === 'yield');
     const done = run.all(sources);
     operation.onFail(() => run.results.close(true));
     try {
-      for await (const batch of run.results) yield* batch;
+      yield* run.results;
       operation.check();
     } finally {
       operation.fail(new Error('left early'));
@@ -117,12 +120,15 @@ class FilesRun<S extends LocalSource> {
   }
 
   /** Never rejects: errors end up in the operation. */
-  async all(sources: AsyncIterable<S> | Iterable<S>): Promise<void> {
+  async all(sources: Sources<S>): Promise<void> {
     const batcher = new Batcher<S>(this.runner.workers.workers);
     try {
-      for await (const source of untilFailed(this.operation, sources)) {
-        batcher.add(source);
-        for (let batch; (batch = batcher.next(this.lanes.busy < this.runner.workers.workers)) !== undefined;) await this.begin(batch);
+      for await (const run of untilFailed(this.operation, Symbol.asyncIterator in sources ? sources : [sources])) {
+        for (const source of run) {
+          this.operation.check();
+          batcher.add(source);
+          for (let batch; (batch = batcher.next(this.lanes.busy < this.runner.workers.workers)) !== undefined;) await this.begin(batch);
+        }
       }
       for (const batch of batcher.rest()) await this.begin(batch);
     } catch (error) {

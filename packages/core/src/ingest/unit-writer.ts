@@ -1,6 +1,6 @@
 import type { EncodingHint } from '../encoding/encoding.js';
 import { Encoding } from '../encoding/encoding.js';
-import { asDigest, DIGEST_BYTES, type Digest } from '../hash/digest.js';
+import { asDigest, DIGEST_BYTES, digestKey, type Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { PackId } from '../pack/pack-id.js';
 import { PackWriter } from '../pack/pack-writer.js';
@@ -145,7 +145,7 @@ export class UnitWriter {
     const digest = asDigest(this.rows.memory.subarray(at, at + DIGEST_BYTES));
     this.logicalBytes += length;
     this.control.advance(length);
-    const key = Buffer.from(digest.buffer, digest.byteOffset, DIGEST_BYTES).toString('latin1');
+    const key = digestKey(digest);
     if (this.seen.has(key)) return undefined;
     this.seen.add(key);
     if (this.isStored(digest) || !this.claimed(digest, key, offset)) return undefined;

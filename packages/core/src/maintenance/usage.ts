@@ -1,5 +1,5 @@
 import { digestToHex } from '../hash/digest.js';
-import { ObjectKind } from '../hash/object-kind.js';
+import { ObjectKind, objectMapKey } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
 import { totals } from '../manifest/read.js';
 import type { NodeSource } from '../objects/node-store.js';
@@ -68,7 +68,7 @@ export async function measureUsage(index: IndexReader, nodes: NodeSource, work: 
 
 /** Notes that a snapshot keeps an object; false when what lies below it needs no other look. */
 function keep(keepers: Map<string, Keeper>, index: IndexReader, { kind, digest }: Reference, volume: number, snapshot: number): boolean {
-  const key = `${kind}${digestToHex(digest)}`;
+  const key = objectMapKey(kind, digest);
   const keeper = keepers.get(key);
   if (keeper === undefined) {
     keepers.set(key, { volume, snapshot, storedLength: index.locate(kind, digest)?.storedLength ?? 0 });

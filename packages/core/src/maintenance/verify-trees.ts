@@ -1,6 +1,6 @@
 import type { Damage } from '../errors.js';
 import { digestToHex } from '../hash/digest.js';
-import { ObjectKind } from '../hash/object-kind.js';
+import { ObjectKind, objectMapKey } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
 import { walkTree } from '../manifest/read.js';
 import { damagedObject } from '../objects/object-reader.js';
@@ -19,7 +19,7 @@ export async function verifyTrees(index: IndexReader, nodes: NodeSource, finding
   const waiting: Reference[] = allSnapshots(index).map(({ snapshot }) => ({ kind: ObjectKind.snapshot, digest: snapshot }));
   for (let reference = waiting.pop(); reference !== undefined; reference = waiting.pop()) {
     const at = reference;
-    const key = keyOf(at);
+    const key = objectMapKey(at.kind, at.digest);
     if (seen.has(key)) continue;
     seen.add(key);
     waiting.push(...(findings.collect(() => checked(index, nodes, findings, at)) ?? []));
@@ -90,7 +90,7 @@ class Taint {
   }
 
   has(reference: Reference): boolean {
-    const key = keyOf(reference);
+    const key = objectMapKey(reference.kind, reference.digest);
     let tainted = this.known.get(key);
     if (tainted === undefined) {
       tainted =
@@ -103,7 +103,7 @@ class Taint {
 
   /** The damaged objects below one, itself included; with `only`, without leaving objects of that kind. */
   *below(reference: Reference, only?: ObjectKind, seen = new Set<string>()): Generator<Damage> {
-    const key = keyOf(reference);
+    const key = objectMapKey(reference.kind, reference.digest);
     if (seen.has(key) || !this.has(reference)) return;
     seen.add(key);
     const damage = this.damageOf(reference);
@@ -119,8 +119,4 @@ function allSnapshots(index: IndexReader): { volume: string; snapshot: Reference
   return index
     .volumes()
     .flatMap((volume) => [...index.generations(volume.id)].map(({ snapshot }) => ({ volume: volume.name ?? '', snapshot })));
-}
-
-function keyOf({ kind, digest }: Reference): string {
-  return `${kind}${digestToHex(digest)}`;
 }

@@ -18,6 +18,21 @@ export interface NodeAt {
  * last one. `level` must not be above the root's.
  */
 export function descend(source: NodeSource, root: NonNullable<ManifestRoot>, level: number, key: Key): NodeAt {
+  const known = level === 0 ? lastLeaves.get(source) : undefined;
+  if (known?.root === root && holds(known.leaf, key)) return { ...known.leaf };
+  const at = walkDown(source, root, level, key);
+  if (level === 0) lastLeaves.set(source, { root, leaf: { ...at } });
+  return at;
+}
+
+/** Where the last look-up of each source ended: the next one is often for the next path. Nodes never change, nor do roots. */
+const lastLeaves = new WeakMap<NodeSource, { root: NonNullable<ManifestRoot>; leaf: NodeAt }>();
+
+function holds({ node, low, isLast }: NodeAt, key: Key): boolean {
+  return (low === undefined || low < key) && (isLast || key <= node.lastKey);
+}
+
+function walkDown(source: NodeSource, root: NonNullable<ManifestRoot>, level: number, key: Key): NodeAt {
   const at: NodeAt = { node: readManifestNode(source, root), low: undefined, isLast: true };
   while (at.node.level > level) {
     const parent = at.node;

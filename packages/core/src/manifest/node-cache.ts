@@ -1,5 +1,5 @@
 import { DamageError } from '../errors.js';
-import { digestToHex, type Digest, type DigestHex } from '../hash/digest.js';
+import { digestKey, digestToHex, type Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { NodeSource } from '../objects/node-store.js';
 import { MalformedError } from '../util/bytes.js';
@@ -11,10 +11,10 @@ const CACHE_BYTES = 1 << 20;
 
 /** Decoded nodes by digest, the least recently used dropped first. */
 class NodeCache {
-  private readonly nodes = new Map<DigestHex, ManifestNode>();
+  private readonly nodes = new Map<string, ManifestNode>();
   private bytes = 0;
 
-  get(id: DigestHex): ManifestNode | undefined {
+  get(id: string): ManifestNode | undefined {
     const node = this.nodes.get(id);
     if (node !== undefined) {
       this.nodes.delete(id);
@@ -23,7 +23,7 @@ class NodeCache {
     return node;
   }
 
-  add(id: DigestHex, node: ManifestNode): void {
+  add(id: string, node: ManifestNode): void {
     this.nodes.set(id, node);
     this.bytes += node.bytes.byteLength;
     for (const [oldest, { bytes }] of this.nodes) {
@@ -41,10 +41,10 @@ const CACHES = new WeakMap<NodeSource, NodeCache>();
 export function readManifestNode(source: NodeSource, digest: Digest): ManifestNode {
   let cache = CACHES.get(source);
   if (cache === undefined) CACHES.set(source, (cache = new NodeCache()));
-  const id = digestToHex(digest);
+  const id = digestKey(digest);
   let node = cache.get(id);
   if (node === undefined) {
-    node = decodeOrDamage(id, source.get(ObjectKind.manifestNode, digest));
+    node = decodeOrDamage(digest, source.get(ObjectKind.manifestNode, digest));
     cache.add(id, node);
   }
   return node;
@@ -65,7 +65,7 @@ export interface Expected {
 export function readChildNode(source: NodeSource, ref: ChildRef, expected: Expected): ManifestNode {
   const node = readManifestNode(source, ref.digest);
   const fault = faultOf(node, ref, expected);
-  if (fault !== undefined) throw damagedNode(digestToHex(ref.digest), fault);
+  if (fault !== undefined) throw damagedNode(ref.digest, fault);
   return node;
 }
 
@@ -78,15 +78,16 @@ function faultOf(node: ManifestNode, ref: ChildRef, { level, after, lastKey }: E
   return undefined;
 }
 
-function decodeOrDamage(id: DigestHex, bytes: Uint8Array): ManifestNode {
+function decodeOrDamage(digest: Digest, bytes: Uint8Array): ManifestNode {
   try {
     return decodeManifestNode(bytes);
   } catch (error) {
-    if (error instanceof MalformedError) throw damagedNode(id, error.message, error);
+    if (error instanceof MalformedError) throw damagedNode(digest, error.message, error);
     throw error;
   }
 }
 
-function damagedNode(id: DigestHex, fault: string, cause?: unknown): DamageError {
+function damagedNode(digest: Digest, fault: string, cause?: unknown): DamageError {
+  const id = digestToHex(digest);
   return new DamageError(`manifest node ${id} is damaged: ${fault}`, [{ kind: 'node', id, affects: [] }], cause);
 }

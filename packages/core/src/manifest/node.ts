@@ -73,6 +73,8 @@ export class ManifestNode {
   private readonly view: DataView;
   private readonly starts: readonly number[];
   private readonly ends: readonly number[];
+  /** Those asked for so far: look-ups come through the same few again and again. */
+  private readonly children: ChildRef[] = [];
 
   constructor(level: number, keys: Key[], totals: Totals, bytes: Uint8Array, starts: number[], ends: number[]) {
     this.level = level;
@@ -127,6 +129,10 @@ export class ManifestNode {
 
   /** Of level 1 and above only. */
   child(index: number): ChildRef {
+    return (this.children[index] ??= this.readChild(index));
+  }
+
+  private readChild(index: number): ChildRef {
     const start = this.starts[index]!;
     const reader = new NodeBytes(this.bytes, start + DIGEST_BYTES);
     return { digest: this.digestAt(start), entries: reader.varint(), files: reader.varint(), sizeBytes: reader.varint() };

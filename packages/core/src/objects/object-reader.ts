@@ -2,7 +2,7 @@ import { Decoder } from '../encoding/decoder.js';
 import { DamageError, isCairnError, type Damage } from '../errors.js';
 import { digestToHex, digestsEqual, type Digest } from '../hash/digest.js';
 import type { Hasher } from '../hash/hasher.js';
-import type { ObjectKind } from '../hash/object-kind.js';
+import { objectMapKey, type ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
 import type { Location } from '../index/records.js';
 import type { PackFiles } from '../pack/pack-files.js';
@@ -34,7 +34,7 @@ export class ObjectReader implements NodeSource {
   }
 
   get(kind: ObjectKind, digest: Digest): Uint8Array {
-    const key = keyOf(kind, digest);
+    const key = objectMapKey(kind, digest);
     const cached = this.cache.get(key);
     if (cached !== undefined) {
       this.cache.delete(key);
@@ -48,7 +48,7 @@ export class ObjectReader implements NodeSource {
 
   /** Remembers a published object that the caller has in memory, and never changes, so that it need not be read back. */
   keep(kind: ObjectKind, digest: Digest, bytes: Uint8Array): void {
-    const key = keyOf(kind, digest);
+    const key = objectMapKey(kind, digest);
     if (!this.cache.has(key)) this.remember(key, bytes);
   }
 
@@ -92,10 +92,6 @@ export class ObjectReader implements NodeSource {
       this.cacheBytes -= dropped.byteLength;
     }
   }
-}
-
-function keyOf(kind: ObjectKind, digest: Digest): string {
-  return `${kind}${digestToHex(digest)}`;
 }
 
 const DAMAGE_KINDS = ['chunk', 'node', 'node', 'snapshot'] as const satisfies Damage['kind'][];

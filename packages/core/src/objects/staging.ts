@@ -1,7 +1,6 @@
-import { digestToHex } from '../hash/digest.js';
 import type { Digest } from '../hash/digest.js';
 import type { Hasher } from '../hash/hasher.js';
-import type { ObjectKind } from '../hash/object-kind.js';
+import { objectMapKey, type ObjectKind } from '../hash/object-kind.js';
 import type { NodeSink, NodeSource } from './node-store.js';
 
 /** An object that is in no pack yet. */
@@ -49,7 +48,12 @@ export class Staging implements NodeSource, NodeSink {
   }
 
   staged(kind: ObjectKind, digest: Digest): StagedObject | undefined {
-    return this.kinds.has(kind) ? this.held.get(keyOf(kind, digest)) : undefined;
+    return this.holds(kind) ? this.held.get(objectMapKey(kind, digest)) : undefined;
+  }
+
+  /** Whether anything of a kind is staged. */
+  holds(kind: ObjectKind): boolean {
+    return this.kinds.has(kind);
   }
 
   /** An empty staging on top of the same published objects, for work that is not part of the handle's tree yet. */
@@ -65,7 +69,7 @@ export class Staging implements NodeSource, NodeSink {
   /** What is readable now, whatever is dropped later. */
   pinned(): NodeSource {
     const { held, published } = this;
-    return { get: (kind, digest) => held.get(keyOf(kind, digest))?.bytes ?? published.get(kind, digest) };
+    return { get: (kind, digest) => held.get(objectMapKey(kind, digest))?.bytes ?? published.get(kind, digest) };
   }
 
   /** Drops everything but these objects. */
@@ -79,14 +83,10 @@ export class Staging implements NodeSource, NodeSink {
 
   /** Stages an object whose digest is known, unless it is staged or published already. */
   add(object: StagedObject): void {
-    const key = keyOf(object.kind, object.digest);
+    const key = objectMapKey(object.kind, object.digest);
     if (this.held.has(key) || this.published.has(object.kind, object.digest)) return;
     this.held.set(key, object);
     this.kinds.add(object.kind);
     this.bytes += object.bytes.byteLength;
   }
-}
-
-function keyOf(kind: ObjectKind, digest: Digest): string {
-  return `${kind}${digestToHex(digest)}`;
 }

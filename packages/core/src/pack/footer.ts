@@ -29,7 +29,7 @@ export const MAX_PACK_OBJECTS = 1 << 20;
 /** Bounds what a reader allocates for an object; no chunk, node or record comes near. */
 export const MAX_OBJECT_BYTES = 16 << 20;
 
-/** What O_DIRECT, and a reader that maps or reads pages, want. */
+/** What a reader that maps or reads pages wants. */
 export const PAGE_BYTES = 4096;
 /** Raw payloads from this length on start on a page. */
 export const PAGE_ALIGNED_FROM_BYTES = 64 * 1024;

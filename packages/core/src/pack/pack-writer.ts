@@ -10,9 +10,9 @@ import type { PackShelf } from './pack-shelf.js';
 const MIN_BUFFER_BYTES = 1 << 20;
 
 /**
- * Writes one big pack: payloads collect in one of the caller's two buffers while the other is on its way to the disk.
- * The buffers must start on a page and be multiples of a page for O_DIRECT to be taken; they belong to the writer
- * until `seal` or `abort` is done.
+ * Writes one big pack: payloads collect in one of the caller's two buffers while the other is being written, and while what
+ * was written before that goes to the disk, so that little is left to do for the sync at the end. The buffers must be whole
+ * pages; they belong to the writer until `seal` or `abort` is done.
  *
  * File data can be read straight into the pack: `reserve` a window, read and hash there, then `commitRaw`, or just go
  * on (with `append` of the compressed bytes, or another `reserve`), which costs nothing. After any error only `abort` is left.
@@ -27,7 +27,10 @@ export class PackWriter {
   /** Bytes of `buffer` that hold payloads; `buffer[0]` is the file's byte `flushed`, always on a page. */
   private used = 0;
   private flushed = 0;
+  /** The last buffer on its way into the page cache. */
   private flight: Promise<void> | undefined;
+  /** What is on its way from there to the disk, one at a time. Never rejects: its error comes back from the next use of the file. */
+  private syncing: Promise<void> | undefined;
   /** The part of `buffer` that `commitRaw` may take. */
   private window: { start: number; length: number } | undefined;
   private state: 'open' | 'failed' | 'sealed' | 'aborted' = 'open';
@@ -63,6 +66,9 @@ export class PackWriter {
     const start = payloadStart(this.used, Encoding.raw, length);
     if (start + length <= this.buffer.byteLength) return this.openWindow(start, length);
     // Flushing up to a page border leaves an empty buffer, which any window fits into.
+    const border = alignUp(this.used, PAGE_BYTES);
+    this.buffer.fill(0, this.used, border);
+    this.used = border;
     return this.flush().then(() => this.openWindow(0, length));
   }
 
@@ -103,8 +109,8 @@ export class PackWriter {
     await this.flush();
     await this.failing(async () => {
       await this.flight;
+      await this.syncing;
       const file = this.openFile();
-      if (this.flushed !== sizeBytes) file.truncateSync(sizeBytes);
       file.syncSync();
       file.closeSync();
       this.shelf.publish(this.id);
@@ -118,6 +124,7 @@ export class PackWriter {
     if (this.state !== 'open' && this.state !== 'failed') return;
     this.state = 'aborted';
     await this.flight?.catch(() => undefined);
+    await this.syncing;
     if (this.file !== undefined) this.shelf.abandon(this.file);
   }
 
@@ -145,20 +152,28 @@ export class PackWriter {
     }
   }
 
-  /** Sends the buffer off, filled up to a whole page with zeros, and goes on in the other one once that is back. */
+  /** Sends the buffer off, and goes on in the other one once that is back. */
   private async flush(): Promise<void> {
     this.window = undefined;
-    const bytes = alignUp(this.used, PAGE_BYTES);
-    this.buffer.fill(0, this.used, bytes);
     await this.failing(async () => {
-      await this.flight;
-      this.flight = this.openFile().write(this.buffer.subarray(0, bytes), this.flushed);
+      const file = this.openFile();
+      if (this.flight !== undefined) {
+        await this.flight;
+        this.syncing ??= this.syncEarly(file);
+      }
+      this.flight = file.write(this.buffer.subarray(0, this.used), this.flushed);
       // Whoever waits for the flight next gets its error; until then it is no unhandled one.
       this.flight.catch(() => undefined);
     });
     [this.buffer, this.spare] = [this.spare, this.buffer];
-    this.flushed += bytes;
+    this.flushed += this.used;
     this.used = 0;
+  }
+
+  /** Left to itself the system would keep most of a pack in memory until the sync at the end, and the disk idle until then. */
+  private async syncEarly(file: WritableFile): Promise<void> {
+    await file.sync().catch(() => undefined);
+    this.syncing = undefined;
   }
 
   private async failing(action: () => Promise<void>): Promise<void> {
@@ -171,7 +186,7 @@ export class PackWriter {
   }
 
   private openFile(): WritableFile {
-    this.file ??= this.shelf.disk.create(this.shelf.incomingPath(this.id), { direct: true });
+    this.file ??= this.shelf.disk.create(this.shelf.incomingPath(this.id));
     return this.file;
   }
 

@@ -1,6 +1,5 @@
 import type { ContentRef } from '../content/content.js';
-import { digestToHex } from '../hash/digest.js';
-import { ObjectKind } from '../hash/object-kind.js';
+import { ObjectKind, objectMapKey } from '../hash/object-kind.js';
 import type { ManifestRoot } from '../manifest/entry.js';
 import type { StagedObject, Staging } from '../objects/staging.js';
 import { contentReference, type Reference, referencesOf } from './references.js';
@@ -19,10 +18,16 @@ export function* stagedBelow(staging: Staging, root: ManifestRoot, contents: Ite
   for (let reference = waiting.pop(); reference !== undefined; reference = waiting.pop()) {
     const object = staging.staged(reference.kind, reference.digest);
     if (object === undefined) continue;
-    const key = `${object.kind}${digestToHex(object.digest)}`;
+    const key = objectMapKey(object.kind, object.digest);
     if (seen.has(key)) continue;
     seen.add(key);
     yield object;
+    if (isLeaf(object) && !staging.holds(ObjectKind.chunk) && !staging.holds(ObjectKind.contentNode)) continue;
     for (const below of referencesOf(object.kind, object.bytes)) waiting.push(below);
   }
+}
+
+/** Whether it is a manifest node of level 0: a tree has many, with a hundred references each. */
+function isLeaf({ kind, bytes }: StagedObject): boolean {
+  return kind === ObjectKind.manifestNode && bytes[1] === 0;
 }

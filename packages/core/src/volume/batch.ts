@@ -1,6 +1,5 @@
 import type { ContentRef } from '../content/content.js';
 import { ConflictError, FileExistsError, InvalidArgumentError, PathError } from '../errors.js';
-import { sameEntry } from '../manifest/entry.js';
 import type { Entry } from '../manifest/entry.js';
 import type { IngestTally, LocalSource } from '../ingest/ingest.js';
 import type { SourceStat } from '../ingest/source.js';
@@ -42,18 +41,19 @@ interface LocalFile extends LocalSource {
 const MAX_SMALL_FILES = 64;
 
 /**
- * Runs `edit`, stores what it named and commits it. Local files are read when `edit` is done, all together, so that the
- * workers have them all to share.
+ * Runs `edit`, stores what it named and commits it. Local files are read from when there are enough of them for the workers,
+ * while `edit` goes on to name more, or else when it is done.
  * @throws FileExistsError without `force`, when a path holds something else at the head by the time of the commit
  */
 export async function uploadBatch({ engine, target, edit, options }: Upload): Promise<CommitResult> {
   const upload = new BatchUpload(engine, target, options);
   try {
-    await orAborted(edit(upload), options.signal);
-  } finally {
-    upload.end();
+    await orAborted(edit(upload), upload.signal);
+    await upload.finish();
+  } catch (error) {
+    await upload.drop(error);
+    throw error;
   }
-  await upload.storeLocalFiles();
   try {
     return await target.commit({
       ...options,
@@ -71,14 +71,26 @@ class BatchUpload implements Batch {
   private readonly engine: Engine;
   private readonly target: BatchTarget;
   private readonly options: Upload['options'];
-  private readonly files: LocalFile[] = [];
+  /** Aborted by the caller, or by what went wrong while `edit` is still busy. */
+  readonly signal: AbortSignal;
+  private readonly failing = new AbortController();
+  /** Files that nobody has begun to store. */
+  private files: LocalFile[] = [];
+  private totalBytes = 0;
+  /** What was named last for each path. Workers finish in any order. */
+  private readonly latest = new Map<string, LocalFile>();
   private readonly others: LocalEntry[] = [];
+  /** The workers' run, once there is enough for them. Never rejects: what goes wrong aborts `signal`. */
+  private storing: Promise<void> | undefined;
+  private wake: (() => void) | undefined;
   private ended = false;
 
   constructor(engine: Engine, target: BatchTarget, options: Upload['options']) {
     this.engine = engine;
     this.target = target;
     this.options = options;
+    const { signal } = this.failing;
+    this.signal = options.signal === undefined ? signal : AbortSignal.any([options.signal, signal]);
   }
 
   async putFile(local: string | URL | { data: Bytes }, remotePath: string, options: { executable?: boolean } = {}): Promise<void> {
@@ -90,8 +102,8 @@ class BatchUpload implements Batch {
       return;
     }
     const aside = this.target.staging.aside();
-    const { signal, onProgress } = this.options;
-    const content = await storeBytes(this.engine, local.data, { signal, onProgress, sink: aside, tally: this.target.tally });
+    const { onProgress } = this.options;
+    const content = await storeBytes(this.engine, local.data, { signal: this.signal, onProgress, sink: aside, tally: this.target.tally });
     await this.target.edit(() => {
       this.assertRunning();
       this.target.staging.adopt(aside);
@@ -107,28 +119,35 @@ class BatchUpload implements Batch {
       for (const entry of entries) this.add(entry, undefined);
   }
 
-  /** No more puts: those of a callback that goes on would be in no commit. */
-  end(): void {
-    this.ended = true;
-  }
-
-  async storeLocalFiles(): Promise<void> {
-    const { target, files } = this;
-    await target.edit(() => {
+  /** Stores what is left. No more puts: those of a callback that goes on would be in no commit. */
+  async finish(): Promise<void> {
+    this.end();
+    await this.target.edit(() => {
       for (const entry of this.others) {
         if (entry.type === 'directory') this.makeFolder(entry.remotePath);
         else this.put(entry.remotePath, { type: 'symlink', target: entry.target ?? '', mtimeNs: entry.mtimeNs });
       }
     });
-    const totalBytes = files.reduce((sum, file) => sum + file.stat.size, 0);
-    if (files.length === 0) return;
-    if (files.length <= MAX_SMALL_FILES && totalBytes < SMALL_BYTES) await this.storeHere(files);
-    else await this.storeByWorkers(files, totalBytes);
+    if (this.storing === undefined) await this.storeHere(this.files);
+    await this.storing;
+    this.signal.throwIfAborted();
+  }
+
+  /** Calls off what is under way, and waits for it. */
+  async drop(cause: unknown): Promise<void> {
+    this.failing.abort(cause);
+    this.end();
+    await this.storing;
+  }
+
+  private end(): void {
+    this.ended = true;
+    this.wake?.();
   }
 
   private async storeHere(files: LocalFile[]): Promise<void> {
     for (const file of files) {
-      this.options.signal?.throwIfAborted();
+      this.signal.throwIfAborted();
       const aside = this.target.staging.aside();
       const { bytes, stat } = await readSmallFile(file.path);
       const content = storeSmall(this.engine, aside, bytes);
@@ -142,30 +161,43 @@ class BatchUpload implements Batch {
     }
   }
 
-  private async storeByWorkers(files: LocalFile[], totalBytes: number): Promise<void> {
-    const { target, options } = this;
-    const report = options.onProgress;
+  private async storeByWorkers(): Promise<void> {
+    const { target } = this;
+    const report = this.options.onProgress;
     const aside = target.staging.aside();
     const storing = {
-      signal: options.signal,
-      onProgress: report && ((progress: Progress) => report({ ...progress, totalBytes })),
+      signal: this.signal,
+      // The total is known when all files are.
+      onProgress: report && ((progress: Progress) => report(this.ended ? { ...progress, totalBytes: this.totalBytes } : progress)),
       sink: aside,
       tally: target.tally,
     };
-    for await (const { source, content, stat } of this.engine.ingest.files(files, storing)) {
+    for await (const stored of this.engine.ingest.files(this.filesAsTheyCome(), storing)) {
       await target.edit(() => {
         target.staging.adopt(aside);
         aside.replaceWith([]);
-        this.put(source.remotePath, fileEntry(source, content, stat));
+        for (const { source, content, stat } of stored) {
+          const superseded = this.options.force === true && this.latest.get(source.remotePath) !== source;
+          if (!superseded) this.put(source.remotePath, fileEntry(source, content, stat));
+        }
       });
+    }
+  }
+
+  private async *filesAsTheyCome(): AsyncGenerator<LocalFile[]> {
+    for (;;) {
+      const files = this.files;
+      this.files = [];
+      yield files;
+      if (this.files.length > 0) continue;
+      if (this.ended) return;
+      await new Promise<void>((resolve) => (this.wake = resolve));
     }
   }
 
   /** @throws FileExistsError where the head has something else and `force` is not given */
   private put(path: string, entry: Entry): void {
-    const existing = this.target.tree.get(path);
-    if (existing !== undefined && this.options.force !== true && !sameEntry(existing, entry)) throw new FileExistsError(path);
-    this.target.tree.put(path, entry);
+    this.target.tree.put(path, entry, { replace: this.options.force === true });
   }
 
   private makeFolder(path: string): void {
@@ -178,8 +210,17 @@ class BatchUpload implements Batch {
   private add(entry: LocalEntry, executable: boolean | undefined): void {
     this.assertRunning();
     const { localPath: path, remotePath, stat } = entry;
-    if (entry.type === 'file') this.files.push({ path, remotePath, stat, executable });
-    else this.others.push(entry);
+    if (entry.type !== 'file') {
+      this.others.push(entry);
+      return;
+    }
+    const file: LocalFile = { path, remotePath, stat, executable };
+    this.files.push(file);
+    this.latest.set(remotePath, file);
+    this.totalBytes += stat.size;
+    if (this.files.length > MAX_SMALL_FILES || this.totalBytes >= SMALL_BYTES)
+      this.storing ??= this.storeByWorkers().catch((error: unknown) => this.failing.abort(error));
+    this.wake?.();
   }
 
   private checked(remotePath: string): string {

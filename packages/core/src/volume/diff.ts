@@ -1,6 +1,6 @@
 import type { ContentRef } from '../content/content.js';
 import { chunksOf } from '../content/content.js';
-import { digestToHex } from '../hash/digest.js';
+import { digestKey } from '../hash/digest.js';
 import { diffManifests } from '../manifest/diff.js';
 import type { Entry, ManifestRoot } from '../manifest/entry.js';
 import type { NodeSource } from '../objects/node-store.js';
@@ -25,9 +25,9 @@ function changedBytes(nodes: NodeSource, before: Entry | undefined, after: Entry
   if (now === undefined) return old?.length ?? 0;
   if (old === undefined) return now.length;
   const known = new Set<string>();
-  for (const { digest } of chunksOf(nodes, old)) known.add(digestToHex(digest));
+  for (const { digest } of chunksOf(nodes, old)) known.add(digestKey(digest));
   let changed = 0;
-  for (const { digest, length } of chunksOf(nodes, now)) if (!known.has(digestToHex(digest))) changed += length;
+  for (const { digest, length } of chunksOf(nodes, now)) if (!known.has(digestKey(digest))) changed += length;
   return changed;
 }
 

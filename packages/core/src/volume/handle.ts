@@ -398,7 +398,10 @@ export class VolumeHandle extends View implements Volume {
   }
 
   private stagedNow(): StagedObject[] {
-    return [...stagedBelow(this.staging, this.tree.root(), this.drafts.contents())];
+    const root = this.tree.root();
+    // What was published as it is has nothing staged below it.
+    const unpublished = sameRoot(root, this.basePoint.root) ? null : root;
+    return [...stagedBelow(this.staging, unpublished, this.drafts.contents())];
   }
 
   /** A change of the base: one at a time, and not on a read-only handle. */

@@ -20,6 +20,8 @@ export class WorkingTree {
   private base: ManifestRoot;
   private manifest: ManifestRoot;
   private readonly pending = new Map<string, Entry | null>();
+  /** A path that is a folder for sure: files come folder by folder. */
+  private knownFolder = '';
 
   constructor(nodes: NodeSource & NodeSink, root: ManifestRoot, now: () => Date) {
     this.nodes = nodes;
@@ -40,6 +42,7 @@ export class WorkingTree {
   /** Replaces the whole tree, and what it is an edit of. */
   reset(root: ManifestRoot, base = this.base): void {
     this.pending.clear();
+    this.knownFolder = '';
     this.manifest = root;
     this.base = base;
   }
@@ -52,7 +55,10 @@ export class WorkingTree {
   }
 
   isFolder(path: string): boolean {
-    return path === '' || this.get(path)?.type === 'directory';
+    if (path === '' || path === this.knownFolder) return true;
+    if (this.get(path)?.type !== 'directory') return false;
+    this.knownFolder = path;
+    return true;
   }
 
   /** Direct children of a folder, by name. */
@@ -65,10 +71,14 @@ export class WorkingTree {
     return walkTree(this.nodes, this.root(), folder);
   }
 
-  /** Puts a file or symlink, and the folders above it. What is unchanged keeps its stored modification time. */
-  put(path: string, entry: Entry): void {
+  /**
+   * Puts a file or symlink, and the folders above it. What is unchanged keeps its stored modification time.
+   * @throws FileExistsError where something else is and `replace` is false
+   */
+  put(path: string, entry: Entry, options?: { replace: boolean }): void {
     if (path === '') throw new PathError('EISDIR', '/', 'the root is a folder', 'name a file in it');
     const existing = this.get(path);
+    if (existing !== undefined && options?.replace === false && !sameEntry(existing, entry)) throw new FileExistsError(path);
     if (existing?.type === 'directory') throw new PathError('EISDIR', path, 'a folder is there', 'remove it first, or choose another path');
     if (existing !== undefined && sameEntry(existing, entry)) return;
     this.makeFolders(parentOf(path));
@@ -77,7 +87,8 @@ export class WorkingTree {
 
   /** Makes a folder and those above it; does nothing where they are. */
   makeFolders(path: string): void {
-    if (path === '') return;
+    // The parents of what is there are there too.
+    if (this.isFolder(path)) return;
     for (const folder of [...ancestorsOf(path), path]) {
       const existing = this.get(folder);
       if (existing?.type === 'directory') continue;
@@ -158,6 +169,7 @@ export class WorkingTree {
   }
 
   private edit(path: string, entry: Entry | null): void {
+    if (path === this.knownFolder) this.knownFolder = '';
     // What comes back to what it was has its time of then: a modification time alone is no change.
     const before = entry === null ? undefined : getEntry(this.nodes, this.base, path);
     this.pending.set(path, entry !== null && before !== undefined && sameEntry(before, entry) ? before : entry);
