@@ -4,7 +4,7 @@ import { InvalidPathError } from '../../packages/core/src/errors.js';
 import { ObjectKind } from '../../packages/core/src/hash/object-kind.js';
 import { editManifest } from '../../packages/core/src/manifest/edit.js';
 import { sameEntry, sameRoot, type Entry, type ManifestRoot } from '../../packages/core/src/manifest/entry.js';
-import { decodeManifestNode, manifestReferences } from '../../packages/core/src/manifest/node.js';
+import { decodeManifestNode } from '../../packages/core/src/manifest/node.js';
 import { getEntry, listFolder, totals, walkTree } from '../../packages/core/src/manifest/read.js';
 import { bulk, file, folder, inKeyOrder, lines, link, parentOf, show, type Tree } from '../support/manifest-trees.js';
 import { MemoryNodes } from '../support/memory-nodes.js';
@@ -273,10 +273,10 @@ describe('reading a manifest', () => {
   });
 
   test('refers to the top of every content and to every node below', () => {
-    const references = [...nodes.objects.entries()].flatMap(([, bytes]) => manifestReferences(bytes));
+    const references = [...nodes.objects.entries()].flatMap(([, bytes]) => decodeManifestNode(bytes).references());
     const ofTree = new MemoryNodes();
     bulk(model, ofTree);
-    const inTree = [...ofTree.objects.values()].flatMap((bytes) => manifestReferences(bytes));
+    const inTree = [...ofTree.objects.values()].flatMap((bytes) => decodeManifestNode(bytes).references());
     expect(references.length).toBeGreaterThanOrEqual(inTree.length);
     expect(inTree.filter(({ kind }) => kind === ObjectKind.manifestNode).length).toBe(ofTree.objects.size - 1);
     const contents = [...model.values()].filter((entry) => entry.type === 'file' && entry.content.length > 0) as Extract<

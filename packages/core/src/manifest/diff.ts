@@ -3,7 +3,7 @@ import type { NodeSource } from '../objects/node-store.js';
 import { sameRoot, type Entry, type ManifestRoot } from './entry.js';
 import { keyToPath, type Key } from './keys.js';
 import { readChildNode, readManifestNode } from './node-cache.js';
-import { sameItem, type ChildRef, type ManifestNode } from './node.js';
+import type { ChildRef, ManifestNode } from './node.js';
 
 /** A path that differs between two manifests: added without `before`, removed without `after`. */
 export interface ManifestChange {
@@ -111,7 +111,7 @@ function* differingItems(before: Items, after: Items): Generator<ManifestChange,
       yield { path: keyToPath(after.key), after: after.entry() };
       after.advance();
     } else {
-      if (!sameItem(before.node, before.index, after.node, after.index)) {
+      if (!before.node.sameItem(before.index, after.node, after.index)) {
         yield { path: keyToPath(after.key), before: before.entry(), after: after.entry() };
       }
       before.advance();

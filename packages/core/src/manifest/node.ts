@@ -138,6 +138,30 @@ export class ManifestNode {
     return { digest: this.digestAt(start), entries: reader.varint(), files: reader.varint(), sizeBytes: reader.varint() };
   }
 
+  /** What the node needs to be whole: content nodes, single chunks or nodes of the level below. */
+  references(): { kind: ObjectKind; digest: Digest }[] {
+    const references: { kind: ObjectKind; digest: Digest }[] = [];
+    for (let i = 0; i < this.count; i++) {
+      const start = this.starts[i]!;
+      if (this.level > 0) references.push({ kind: ObjectKind.manifestNode, digest: this.digestAt(start) });
+      else if (this.bytes[start]! <= EntryKind.executable && this.fileLength(start) > 0) {
+        const kind = this.bytes[start + HEIGHT_AT]! > 0 ? ObjectKind.contentNode : ObjectKind.chunk;
+        references.push({ kind, digest: this.digestAt(start + ROOT_AT) });
+      }
+    }
+    return references;
+  }
+
+  /** Whether item i is the same version of a path as item j of another node of level 0: all but the modification time. */
+  sameItem(i: number, other: ManifestNode, j: number): boolean {
+    const [a, b] = [this.bytes, other.bytes];
+    const [from, otherFrom] = [this.starts[i]!, other.starts[j]!];
+    const length = this.ends[i]! - from;
+    if (length !== other.ends[j]! - otherFrom || a[from] !== b[otherFrom]) return false;
+    for (let at = HEIGHT_AT; at < length; at++) if (a[from + at] !== b[otherFrom + at]) return false;
+    return true;
+  }
+
   /** Adds to `totals` what items [from, to) add to the node's own. */
   addTotals(totals: Totals, from: number, to: number): void {
     const reader = new NodeBytes(this.bytes, 0);
@@ -164,13 +188,6 @@ export class ManifestNode {
     for (let i = 0; i < DIGEST_BYTES; i++) digest[i] = this.bytes[start + i]!;
     return asDigest(digest);
   }
-}
-
-/** Whether two items of level 0 are the same version of a path: all but the modification time. */
-export function sameItem(a: ManifestNode, i: number, b: ManifestNode, j: number): boolean {
-  const left = a.value(i);
-  const right = b.value(j);
-  return left[0] === right[0] && Buffer.compare(left.subarray(HEIGHT_AT), right.subarray(HEIGHT_AT)) === 0;
 }
 
 /** @throws MalformedError on anything that `NodeWriter` cannot have written */
@@ -229,24 +246,4 @@ function readChildValue(reader: NodeBytes, totals: Totals): void {
   totals.entries += entries;
   totals.files += files;
   totals.sizeBytes += reader.varint();
-}
-
-/**
- * What a node needs to be whole, for marking and checking: content nodes, single chunks or nodes of the level below.
- *
- * @throws MalformedError
- */
-export function manifestReferences(bytes: Uint8Array): { kind: ObjectKind; digest: Digest }[] {
-  const node = decodeManifestNode(bytes);
-  const references: { kind: ObjectKind; digest: Digest }[] = [];
-  for (let i = 0; i < node.count; i++) {
-    if (node.level > 0) {
-      references.push({ kind: ObjectKind.manifestNode, digest: node.child(i).digest });
-      continue;
-    }
-    const entry = node.entry(i);
-    if (entry.type !== 'file' || entry.content.length === 0) continue;
-    references.push({ kind: entry.content.height > 0 ? ObjectKind.contentNode : ObjectKind.chunk, digest: entry.content.root });
-  }
-  return references;
 }

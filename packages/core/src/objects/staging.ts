@@ -24,8 +24,8 @@ export class Staging implements NodeSource, NodeSink {
   private readonly hasher: Hasher;
   private held = new Map<string, StagedObject>();
   private bytes = 0;
-  /** Kinds of which there is something: most trees have nothing staged but nodes, and are asked for thousands of chunks. */
-  private kinds = new Set<ObjectKind>();
+  /** First bytes of what is staged of each kind: most of the thousands of objects that are asked for are not. */
+  private prefixes = new Map<ObjectKind, Set<number>>();
 
   constructor(published: PublishedObjects, hasher: Hasher) {
     this.published = published;
@@ -48,12 +48,12 @@ export class Staging implements NodeSource, NodeSink {
   }
 
   staged(kind: ObjectKind, digest: Digest): StagedObject | undefined {
-    return this.holds(kind) ? this.held.get(objectMapKey(kind, digest)) : undefined;
+    return this.prefixes.get(kind)?.has(prefixOf(digest)) === true ? this.held.get(objectMapKey(kind, digest)) : undefined;
   }
 
   /** Whether anything of a kind is staged. */
   holds(kind: ObjectKind): boolean {
-    return this.kinds.has(kind);
+    return this.prefixes.has(kind);
   }
 
   /** An empty staging on top of the same published objects, for work that is not part of the handle's tree yet. */
@@ -76,7 +76,7 @@ export class Staging implements NodeSource, NodeSink {
   replaceWith(objects: Iterable<StagedObject>): void {
     // A new map: pinned views go on with the old one.
     this.held = new Map();
-    this.kinds = new Set();
+    this.prefixes = new Map();
     this.bytes = 0;
     for (const object of objects) this.add(object);
   }
@@ -86,7 +86,13 @@ export class Staging implements NodeSource, NodeSink {
     const key = objectMapKey(object.kind, object.digest);
     if (this.held.has(key) || this.published.has(object.kind, object.digest)) return;
     this.held.set(key, object);
-    this.kinds.add(object.kind);
+    const prefixes = this.prefixes.get(object.kind);
+    if (prefixes === undefined) this.prefixes.set(object.kind, new Set([prefixOf(object.digest)]));
+    else prefixes.add(prefixOf(object.digest));
     this.bytes += object.bytes.byteLength;
   }
+}
+
+function prefixOf(digest: Digest): number {
+  return digest[0]! | (digest[1]! << 8) | (digest[2]! << 16);
 }

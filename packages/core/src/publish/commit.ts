@@ -39,7 +39,7 @@ export function commit(parts: PublishParts, order: CommitOrder, objects: StagedO
         proposal = rebased.proposal;
       }
     }
-    const outcome = attempt(parts, order, staging, proposal, lastTime);
+    const outcome = attempt(parts, order, objects, staging, proposal, lastTime);
     if (outcome !== undefined) return outcome;
   }
 }
@@ -48,6 +48,7 @@ export function commit(parts: PublishParts, order: CommitOrder, objects: StagedO
 function attempt(
   parts: PublishParts,
   order: CommitOrder,
+  objects: readonly StagedObject[],
   staging: Staging,
   proposal: Proposal,
   mergeHere: boolean,
@@ -77,7 +78,9 @@ function attempt(
         message: order.message,
         metadata: order.metadata,
       };
-      written = newObjects(transaction, staging, record, order);
+      // What a merge made of the staged nodes and then dropped stays out.
+      const needed = sameRoot(root, order.ours) ? objects : stagedBelow(staging, root);
+      written = newObjects(transaction, staging, record, order, needed);
       pack = writeSmallPack(parts, transaction.reader, written.objects);
       seq = transaction.reader.state().seq + 1;
       transaction.record({
@@ -111,18 +114,18 @@ function isNamedBy(parts: PublishParts, seq: number, pack: SealedPack): boolean 
 }
 
 /**
- * The snapshot record, and everything staged that its tree needs and no pack has. What a merge made of the staged nodes and
- * then dropped stays out. Packs that already have an object of it must not be collected.
+ * The snapshot record, and of what its tree needs what no pack has. Packs that already have an object of it must not be collected.
  */
 function newObjects(
   transaction: RefTransaction,
   staging: Staging,
   record: SnapshotRecord,
   order: CommitOrder,
+  needed: Iterable<StagedObject>,
 ): { id: Digest; objects: StagedObject[] } {
   const known = new Set<PackId>(order.packs);
   const objects: StagedObject[] = [];
-  for (const object of stagedBelow(staging, record.root)) {
+  for (const object of needed) {
     const pack = transaction.reader.packOf(object.kind, object.digest);
     if (pack === undefined) objects.push(object);
     else known.add(pack);

@@ -49,7 +49,7 @@ export interface CommitRequest {
   refuseFileOverFolder: boolean;
   /** Packs that the changes were deduplicated against: a collection must not take them. */
   packs: PackId[];
-  /** Chunks and nodes of `ours` that are in no pack. The bytes are copied. */
+  /** Chunks and nodes of `ours` that are in no pack, and nothing else. The bytes are copied. */
   objects: StagedObject[];
 }
 

@@ -2,7 +2,7 @@ import { contentReferences } from '../content/node.js';
 import type { ContentRef } from '../content/content.js';
 import type { Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
-import { manifestReferences } from '../manifest/node.js';
+import { decodeManifestNode } from '../manifest/node.js';
 import { decodeSnapshotRecord } from './record.js';
 
 /** An object that another one needs. */
@@ -19,7 +19,7 @@ export function referencesOf(kind: ObjectKind, bytes: Uint8Array): Reference[] {
     case ObjectKind.contentNode:
       return contentReferences(bytes);
     case ObjectKind.manifestNode:
-      return manifestReferences(bytes);
+      return decodeManifestNode(bytes).references();
     case ObjectKind.snapshot: {
       const { root } = decodeSnapshotRecord(bytes);
       return root === null ? [] : [{ kind: ObjectKind.manifestNode, digest: root }];

@@ -1,6 +1,7 @@
 import type { ContentRef } from '../content/content.js';
 import { ObjectKind, objectMapKey } from '../hash/object-kind.js';
 import type { ManifestRoot } from '../manifest/entry.js';
+import { readManifestNode } from '../manifest/node-cache.js';
 import type { StagedObject, Staging } from '../objects/staging.js';
 import { contentReference, type Reference, referencesOf } from './references.js';
 
@@ -23,8 +24,13 @@ export function* stagedBelow(staging: Staging, root: ManifestRoot, contents: Ite
     seen.add(key);
     yield object;
     if (isLeaf(object) && !staging.holds(ObjectKind.chunk) && !staging.holds(ObjectKind.contentNode)) continue;
-    for (const below of referencesOf(object.kind, object.bytes)) waiting.push(below);
+    for (const below of referencesIn(staging, object)) waiting.push(below);
   }
+}
+
+function referencesIn(staging: Staging, { kind, digest, bytes }: StagedObject): Reference[] {
+  // Mostly it is decoded already, for the edit or a diff.
+  return kind === ObjectKind.manifestNode ? readManifestNode(staging, digest).references() : referencesOf(kind, bytes);
 }
 
 /** Whether it is a manifest node of level 0: a tree has many, with a hundred references each. */
