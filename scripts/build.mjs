@@ -1,8 +1,9 @@
 // Compiles the projects of the workspace (those named as arguments and what they need; all without any) and the WASM kernels, each only
-// when its sources changed.
+// when its sources changed, then bundles what is started.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { bundle } from './bundle.mjs';
 import { ROOT, fingerprint, run, runTool, since } from './lib/tools.mjs';
 
 const CORE = join('packages', 'core');
@@ -16,7 +17,7 @@ const WASM_STAMP = join(ROOT, CORE, 'dist', '.wasm-built');
  */
 export async function build(projects) {
   const start = performance.now();
-  const steps = [buildKernels, () => runTool('typescript', join('bin', 'tsc'), ['-b', '--pretty', ...projects])];
+  const steps = [buildKernels, () => runTool('typescript', join('bin', 'tsc'), ['-b', '--pretty', ...projects]), bundleAll];
   for (const step of steps) {
     const code = await step();
     if (code !== 0) {
@@ -25,6 +26,11 @@ export async function build(projects) {
     }
   }
   console.log(`Built in ${since(start)}.`);
+  return 0;
+}
+
+async function bundleAll() {
+  await bundle();
   return 0;
 }
 

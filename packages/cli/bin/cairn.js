@@ -3,5 +3,5 @@
 import module from 'node:module';
 
 module.enableCompileCache?.();
-const { main } = await import('../dist/main.js');
+const { main } = await import('../dist/bundle/main.js');
 process.exitCode = await main(process.argv.slice(2));

@@ -116,7 +116,9 @@ const VECTORS = [
 
 function checked(hasher: Hasher): Hasher {
   for (const { length, hash } of VECTORS) {
-    const found = Buffer.from(hasher.digest(Uint8Array.from({ length }, (_, i) => i % 251))).toString('hex');
+    const input = new Uint8Array(length);
+    for (let i = 0; i < length; i++) input[i] = i % 251;
+    const found = Buffer.from(hasher.digest(input)).toString('hex');
     if (found !== hash) throw new Error(`the ${hasher.implementation} BLAKE3 gives a wrong digest`);
   }
   return hasher;

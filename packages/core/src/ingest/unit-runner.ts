@@ -50,7 +50,9 @@ export class UnitRunner {
     this.ledger = new UnitLedger(claims);
   }
 
+  /** The lease that what is stored belongs to. The worker threads start while it is being made durable. */
   lease(): Promise<string> {
+    this.workers.warmUp();
     return this.publisher.ensureLease();
   }
 

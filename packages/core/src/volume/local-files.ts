@@ -2,7 +2,6 @@ import type { Dirent } from 'node:fs';
 import { closeSync, lstatSync, promises as fs, readlinkSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import ignore from 'ignore';
 import { CairnError, FileNotFoundError, InvalidPathError, SourceChangedError, wrapIoError } from '../errors.js';
 import type { SourceStat } from '../ingest/source.js';
 import { isUnchanged, openSource, settledStat, sourceStat, statOf } from '../ingest/source.js';
@@ -51,7 +50,8 @@ export async function* localTree(
   const root = localEntry(localPath, remotePath);
   if (root.type !== 'directory')
     throw new CairnError('ENOTDIR', `'${localPath}' is no folder`, { hint: 'use putFile() for a single file' });
-  const ignored = patterns.length > 0 ? ignore().add(patterns) : undefined;
+  // Loaded when used: it takes longer than all other imports of a small command.
+  const ignored = patterns.length > 0 ? (await import('ignore')).default().add(patterns) : undefined;
   if (remotePath !== '') yield [root];
   const waiting: { local: string; inside: string }[] = [{ local: localPath, inside: '' }];
   for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {

@@ -108,6 +108,11 @@ export class WorkerEnvironment {
     return this.shelf;
   }
 
+  /** Makes now what storing will need. */
+  prepareToStore(): void {
+    void [this.hasher, this.scanner, this.encoder, this.index, this.packBuffers, this.window];
+  }
+
   /** Lets go of the index between tasks: a read transaction that stays open keeps LMDB from reusing pages. */
   rest(): void {
     this.made.index?.refresh();

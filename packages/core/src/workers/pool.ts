@@ -11,10 +11,18 @@ const ENTRY = fileURLToPath(new URL('./worker.js', import.meta.url));
 /** Idle threads hold about 20 MiB each. */
 const IDLE_TIMEOUT_MS = 10_000;
 
+/** Threads that start ahead of their tasks: starting many at once would slow down the work that they are for. */
+const WARM_THREADS = 2;
+
 /** What a worker is sent: a task, and an Int32 that it sets when it begins. */
 export interface WorkerRequest {
   task: object;
   begun: SharedArrayBuffer;
+}
+
+/** Does nothing but load what storing takes. */
+export interface WarmUpTask {
+  type: 'warm-up';
 }
 
 /** What a worker answers: errors travel as data, since structured clone drops their classes. */
@@ -26,6 +34,8 @@ export type TaskKind = 'read' | 'store';
 export interface TaskRunner {
   /** How many tasks can run at once. */
   readonly workers: number;
+  /** Starts the threads, where there are none, while their first tasks are still being prepared. */
+  warmUp(): void;
   /** @throws AbortedError for a task that saw its operation called off; WorkerDiedError; what the task threw. */
   run<T>(kind: TaskKind, task: object, transfer?: Transferable[]): Promise<T>;
 }
@@ -60,6 +70,13 @@ export class WorkerPool implements TaskRunner {
     const settled = (): void => void this.underWay.delete(done);
     done.then(settled, settled);
     return done;
+  }
+
+  warmUp(): void {
+    if (this.starting !== undefined || this.closing !== undefined) return;
+    const threads = Math.min(this.workers, WARM_THREADS);
+    // What goes wrong will go wrong for the first task, too, and is told there.
+    for (let i = 0; i < threads; i++) this.run('store', { type: 'warm-up' } satisfies WarmUpTask).catch(() => undefined);
   }
 
   /** Waits for the tasks under way, then ends the threads. Idempotent. */

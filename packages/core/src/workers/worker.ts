@@ -11,7 +11,7 @@ import { verifyPack } from '../reading/verify-task.js';
 import type { WorkerConfig } from './config.js';
 import { WorkerEnvironment } from './environment.js';
 import { AbortedError } from './operation-control.js';
-import type { WorkerReply, WorkerRequest } from './pool.js';
+import type { WarmUpTask, WorkerReply, WorkerRequest } from './pool.js';
 
 let environment: WorkerEnvironment | undefined;
 
@@ -20,7 +20,7 @@ export default async function work({ task, begun }: WorkerRequest): Promise<Work
   Atomics.store(new Int32Array(begun), 0, 1);
   environment ??= new WorkerEnvironment(workerData as WorkerConfig);
   try {
-    return { value: await perform(environment, task as IngestTask | ReadingTask) };
+    return { value: await perform(environment, task as IngestTask | ReadingTask | WarmUpTask) };
   } catch (error) {
     return error instanceof AbortedError ? { aborted: true } : { error: serializeError(error) };
   } finally {
@@ -28,8 +28,10 @@ export default async function work({ task, begun }: WorkerRequest): Promise<Work
   }
 }
 
-function perform(environment: WorkerEnvironment, task: IngestTask | ReadingTask): Promise<unknown> {
+function perform(environment: WorkerEnvironment, task: IngestTask | ReadingTask | WarmUpTask): Promise<unknown> {
   switch (task.type) {
+    case 'warm-up':
+      return Promise.resolve(environment.prepareToStore());
     case 'store-files':
       return storeFiles(environment, task);
     case 'store-spans':
