@@ -222,6 +222,14 @@ export class WorkerDiedError extends CairnError {
   }
 }
 
+/** Why a worker thread is gone. Node says that one could not start for want of a descriptor in words only. */
+export function workerFailure(cause: unknown): CairnError {
+  const code = cause instanceof Error ? /\b(EMFILE|ENFILE)\b/.exec(cause.message)?.[1] : undefined;
+  const known = code === undefined ? undefined : IO_HINTS[code];
+  if (known === undefined) return new WorkerDiedError(cause);
+  return new CairnError(known[0], `cannot start a worker thread: ${(cause as Error).message}`, { hint: known[1], cause });
+}
+
 /** Works across duplicate installs and realms, where `instanceof` does not. */
 export function isCairnError(error: unknown, code?: ErrorCode): error is CairnError {
   return (

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
-import { ClosedError, deserializeError, WorkerDiedError } from '../errors.js';
+import { ClosedError, deserializeError, workerFailure } from '../errors.js';
 import type { SealedPack } from '../pack/footer.js';
 import type { StagedObject } from '../objects/staging.js';
 import type {
@@ -132,7 +132,7 @@ export class Publisher {
     shutAtExit(gate);
     const fail = (cause?: unknown): void => {
       if (this.thread?.worker === worker) this.thread = undefined;
-      for (const call of waiting.values()) call.reject(new WorkerDiedError(cause));
+      for (const call of waiting.values()) call.reject(workerFailure(cause));
     };
     worker.on('message', (reply: PublishReply) => {
       if ('error' in reply) waiting.get(reply.id)?.reject(deserializeError(reply.error));

@@ -14,6 +14,7 @@ import { PackHandles } from './pack-handles.js';
 import { costOf, piecesOf, wantedBytes, type ReadRequest } from './plan.js';
 import { Restorer, type RestoreItem } from './restore.js';
 import { SmallReader } from './small-read.js';
+import { restoreSmall } from './small-restore.js';
 import { contentStream } from './content-stream.js';
 
 export type { ReadRequest } from './plan.js';
@@ -29,6 +30,8 @@ export interface DataReadOptions extends Work {
 
 /** Up to here a read is done before a worker has been woken. */
 const SMALL_BYTES = 1 << 20;
+/** The same for a restore of small files. */
+const SMALL_FILES = 64;
 /** Bytes of the chunks touched: a few bytes of many chunks are no small read. */
 const SMALL_COST_BYTES = 2 << 20;
 
@@ -80,8 +83,11 @@ export class DataReader {
    *
    * @throws an `EEXIST` or `ENOENT` error of the system as it comes; DamageError; CairnError.
    */
-  restoreFiles(items: Iterable<RestoreItem>, options: DataReadOptions): Promise<void> {
-    return this.restorer.files(items, options);
+  async restoreFiles(items: Iterable<RestoreItem>, options: DataReadOptions): Promise<void> {
+    const all = [...items];
+    const isSmall = all.length <= SMALL_FILES && all.reduce((sum, { content }) => sum + content.length, 0) <= SMALL_BYTES;
+    if (!isSmall) return this.restorer.files(all, options);
+    return restoreSmall(all, options, (requests) => this.readInto(requests, { ...options, onProgress: undefined }));
   }
 
   /** Writes a content to an open file, from its byte 0 on. */

@@ -32,8 +32,7 @@ export class Restorer {
     this.workers = workers;
   }
 
-  async files(items: Iterable<RestoreItem>, options: DataReadOptions): Promise<void> {
-    const all = [...items];
+  async files(all: readonly RestoreItem[], options: DataReadOptions): Promise<void> {
     const total = all.reduce((sum, item) => sum + item.content.length, 0);
     const shares = 2 * this.workers.workers;
     const taskBytes = clamp(total / shares, MIN_TASK_BYTES, MAX_TASK_BYTES);

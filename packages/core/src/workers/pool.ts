@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Transferable } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
-import { ClosedError, deserializeError, WorkerDiedError, type SerializedError } from '../errors.js';
+import { ClosedError, deserializeError, workerFailure, type SerializedError } from '../errors.js';
 import type { WorkerConfig } from './config.js';
 import { AbortedError } from './operation-control.js';
 import { Pressure } from './pressure.js';
@@ -135,7 +135,7 @@ export class WorkerPool implements TaskRunner {
       const request: WorkerRequest = { task, begun };
       return (await pool.run(request, { transferList: transfer as never, signal: unstarted.signal })) as WorkerReply;
     } catch (error) {
-      throw new WorkerDiedError(unstarted.signal.reason ?? error);
+      throw workerFailure(unstarted.signal.reason ?? error);
     } finally {
       this.giveUps.delete(giveUp);
     }
