@@ -1,7 +1,7 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 
 // Which folders of test/ do not test the core: everything else runs once more with the portable hash.
-const COMMAND = ['cli', 'gpu-runner', 'bench'].map((folder) => `test/${folder}/**/*.test.ts`);
+const COMMAND = ['cli', 'gpu-runner', 'bench', 'examples'].map((folder) => `test/${folder}/**/*.test.ts`);
 const TOOLING = ['test/tooling/**/*.test.ts'];
 const PACKAGING = ['test/packaging/**/*.test.ts'];
 
