@@ -10,6 +10,7 @@ export class StoreLayout {
   readonly refsDir: string;
   readonly indexDir: string;
   readonly mountsDir: string;
+  readonly reservePath: string;
 
   constructor(dir: string) {
     this.dir = path.resolve(dir);
@@ -19,6 +20,7 @@ export class StoreLayout {
     this.refsDir = path.join(this.dir, 'refs');
     this.indexDir = path.join(this.dir, 'index');
     this.mountsDir = path.join(this.dir, 'mounts');
+    this.reservePath = path.join(this.dir, 'reserve');
   }
 
   /** The folder of a sealed pack: 256 of them keep each one small. */

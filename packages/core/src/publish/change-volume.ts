@@ -10,11 +10,19 @@ import type { PublishParts } from './parts.js';
 
 type UncheckedChange = Exclude<RefChange, { type: 'head' }>;
 
+/** Changes that take something away: they have to work on a full disk, too. */
+const FREEING: ReadonlySet<VolumeChange['type']> = new Set(['volume-deleted', 'untag', 'prune']);
+
 /**
  * Changes names, tags or histories, all but commits; what may be changed is decided under the write lock.
  * @throws VolumeNotFoundError, VolumeExistsError, SnapshotNotFoundError, AlreadyExistsError (`CAIRN_TAG_EXISTS`)
  */
 export function changeVolume(parts: PublishParts, change: VolumeChange, checks: ChangeChecks): ChangeOutcome {
+  const work = (): ChangeOutcome => changeUnderLock(parts, change, checks);
+  return FREEING.has(change.type) ? parts.reserve.spentOn(work) : work();
+}
+
+function changeUnderLock(parts: PublishParts, change: VolumeChange, checks: ChangeChecks): ChangeOutcome {
   const exact = withOwner(parts, change);
   return changeRefs(parts, ({ reader, record }) => {
     const applied = checked(reader, exact, checks);

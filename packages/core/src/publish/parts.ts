@@ -12,6 +12,7 @@ import { PackShelf } from '../pack/pack-shelf.js';
 import { StoreLayout } from '../pack/store-layout.js';
 import { RefJournal } from '../refs/journal.js';
 import type { PublishConfig } from './messages.js';
+import { Reserve } from './reserve.js';
 
 /** What the publishing thread works with. */
 export interface PublishParts {
@@ -28,6 +29,7 @@ export interface PublishParts {
   readonly packs: PackFiles;
   readonly objects: ObjectReader;
   readonly encoder: Encoder;
+  readonly reserve: Reserve;
 }
 
 export async function openParts(config: PublishConfig, lease: string, gate = new TransactionGate()): Promise<PublishParts> {
@@ -54,6 +56,7 @@ export async function openParts(config: PublishConfig, lease: string, gate = new
     packs,
     objects: new ObjectReader(reader, packs, hasher),
     encoder: new Encoder(config.compression),
+    reserve: new Reserve(disk, layout.reservePath),
   };
 }
 

@@ -17,6 +17,8 @@ export function startUp(parts: PublishParts): void {
   removeDeadOwners(parts);
   removeOrphans(parts);
   parts.env.checkReaders();
+  // A store that is gone with its process needs none.
+  if (parts.config.disk.durable) parts.reserve.refill();
 }
 
 /** Deletes ephemeral volumes whose owners are gone. */
