@@ -90,6 +90,18 @@ describe('exit codes tell what went wrong, and the message what to do', () => {
     expect(read.code).toBe(6);
     expect(existsSync(at.path('damaged'))).toBe(false);
   });
+
+  test('6: what repair cannot bring back is said; with a good copy it is 0', async () => {
+    const { at } = place;
+    const dry = await at.run(['repair', '--dry-run']);
+    expect(dry).toMatchObject({ code: 6, stdout: expect.stringMatching(/^would set aside quarantine\/\w+\.pack$/m) as string });
+    const alone = await at.run(['repair']);
+    expect(alone).toMatchObject({ code: 6, stdout: expect.stringMatching(/v@[0-9a-f]{12}:\/f\n/) as string });
+    writeFileSync(at.path('copy'), noise('f', 400_000));
+    expect((await at.ok('repair', '--from', at.path('copy'))).stdout).toMatch(/1 object brought back, .*: the store is whole\n$/);
+    expect(await at.json('repair')).toMatchObject({ ok: true, damage: [], healed: 0 });
+    expect((await at.ok('get', 'v', 'f', 'whole')).code).toBe(0);
+  });
 });
 
 /** Changes one byte of the stored bytes of `f` in whatever pack holds them. */

@@ -4,7 +4,24 @@ import { useWorkplace } from './support/cairn.js';
 
 const VERSION = (JSON.parse(readFileSync(new URL('../../packages/cli/package.json', import.meta.url), 'utf8')) as { version: string })
   .version;
-const COMMANDS = ['volume', 'put', 'get', 'ls', 'stat', 'cat', 'rm', 'mv', 'cp', 'log', 'show', 'diff', 'tag', 'rollback', 'verify'];
+const COMMANDS = [
+  'volume',
+  'put',
+  'get',
+  'ls',
+  'stat',
+  'cat',
+  'rm',
+  'mv',
+  'cp',
+  'log',
+  'show',
+  'diff',
+  'tag',
+  'rollback',
+  'verify',
+  'repair',
+];
 const VOLUME_COMMANDS = ['create', 'list', 'info', 'rename', 'delete', 'fork', 'ls', 'get', 'put', 'rm', 'cp'];
 
 /** Fails the process when it imports the library. */

@@ -50,7 +50,17 @@ const GROUPS: [string, Entry[]][] = [
       { name: 'rollback', summary: 'bring an old version back, as a new one', load: () => import('./commands/rollback.js') },
     ],
   ],
-  ['Store:', [{ name: 'verify', summary: 'check that everything stored is whole', load: () => import('./commands/verify.js') }]],
+  [
+    'Store:',
+    [
+      { name: 'verify', summary: 'check that everything stored is whole', load: () => import('./commands/verify.js') },
+      {
+        name: 'repair',
+        summary: 'make the index anew, set damage aside, bring back what there are copies of',
+        load: () => import('./commands/repair.js'),
+      },
+    ],
+  ],
 ];
 
 /** The whole command line. `onCommand` hears the words of each command as it is reached, for hints in errors. */

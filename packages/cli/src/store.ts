@@ -10,7 +10,7 @@ const STORE_FOLDER = '.cairn';
 /** Opens the store that this command is about, and closes it whatever happens. `create` makes one where none is found, at ./.cairn. */
 export async function withStore<T>(context: Context, body: (store: Store) => Promise<T>, options: { create?: boolean } = {}): Promise<T> {
   const create = options.create === true;
-  const dir = locateStore(context.storeOption ?? process.env['CAIRN_STORE'], create);
+  const dir = locateStore(context, options);
   const { openStore } = await import('@cairn/core');
   context.signal.throwIfAborted();
   const openOptions: StoreOptions = context.verbose ? { create, logger: stderrLogger() } : { create };
@@ -35,7 +35,9 @@ export async function openView(store: Store, place: Place): Promise<{ view: Read
   return { view: snapshot, id: snapshot.info.id };
 }
 
-function locateStore(named: string | undefined, create: boolean): string {
+/** The folder of the store that this command is about: named, or the nearest upward; `create` allows one that is still to be made. */
+export function locateStore(context: Context, { create = false }: { create?: boolean } = {}): string {
+  const named = context.storeOption ?? process.env['CAIRN_STORE'];
   if (named !== undefined && named !== '') return resolve(named);
   const here = process.cwd();
   for (let folder = here; ; folder = dirname(folder)) {

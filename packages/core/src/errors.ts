@@ -170,7 +170,9 @@ export class DamageError extends CairnError {
   readonly damage: Damage[];
   constructor(message: string, damage: Damage[], cause?: unknown) {
     super('CAIRN_DAMAGED', message, {
-      hint: "run store.verify({ readData: true }) or 'cairn verify --read-data' to see what is touched; older versions may still be whole",
+      hint: damage.some(({ kind }) => kind === 'index')
+        ? "the index can be made anew from packs and journal: 'cairn repair', or repairStore(dir)"
+        : "run 'cairn verify --read-data' or store.verify({ readData: true }) to see what is touched, and 'cairn repair --from …' or repairStore(dir, { sources }) with good copies; older versions may still be whole",
       cause,
     });
     this.damage = damage;

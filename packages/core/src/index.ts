@@ -5,6 +5,8 @@
  * @packageDocumentation
  */
 export { openStore, openTemporaryStore } from './store/open-store.js';
+export { repairStore } from './store/repair-store.js';
+export type { RepairOptions } from './store/repair-store.js';
 export {
   AlreadyExistsError,
   CairnError,
@@ -47,6 +49,7 @@ export type {
   ReadRequest,
   ReadView,
   Ref,
+  RepairReport,
   Snapshot,
   SnapshotId,
   SnapshotInfo,

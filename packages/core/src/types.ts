@@ -97,6 +97,12 @@ export interface VerifyReport {
   damage: Damage[];
 }
 
+/** `healed`: objects that were missing or damaged and are whole again; `quarantined`: what was set aside, relative to the store. */
+export interface RepairReport extends VerifyReport {
+  healed: number;
+  quarantined: string[];
+}
+
 export interface Volumes {
   /** Opens a handle on a volume's newest snapshot. @throws VolumeNotFoundError unless `createIfMissing`. */
   fromName(name: string, options?: { createIfMissing?: boolean; readOnly?: boolean }): Promise<Volume>;

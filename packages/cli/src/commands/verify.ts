@@ -1,7 +1,8 @@
-import type { Damage, VerifyReport } from '@cairn/core';
+import type { VerifyReport } from '@cairn/core';
 import type { Context } from '../context.js';
+import { describeDamage } from '../damage-report.js';
 import { ExitCode } from '../exit-codes.js';
-import { count, paint, place, printable, size } from '../format.js';
+import { count, paint, size } from '../format.js';
 import { tracked } from '../progress.js';
 import { example, type Define } from '../program.js';
 import { withStore } from '../store.js';
@@ -31,13 +32,8 @@ async function print(
   readData: boolean,
   seconds: number,
 ): Promise<void> {
-  for (const each of damage) for (const line of describe(each)) await context.output.line(line);
+  for (const each of damage) for (const line of describeDamage(each)) await context.output.line(line);
   if (context.quiet) return;
   const totals = `${count(packs, 'pack')}, ${count(chunks, 'chunk')}, ${readData ? `${size(bytes)} read, ` : ''}${seconds.toFixed(1)} s`;
   await context.output.line(`${totals}: ${ok ? paint('green', 'no damage') : paint('red', `${count(damage.length, 'damaged object')}`)}`);
-}
-
-function describe({ kind, id, affects }: Damage): string[] {
-  const touched = affects.map(({ volume, snapshot, path }) => `  ${place(volume, snapshot)}:/${printable(path.replace(/^\/+/, ''))}`);
-  return [`damaged ${kind} ${id}`, ...(touched.length > 0 ? touched : ['  no version uses it'])];
 }

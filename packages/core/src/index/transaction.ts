@@ -2,7 +2,7 @@ import { digestFromHex, type Digest } from '../hash/digest.js';
 import type { SealedPack } from '../pack/footer.js';
 import { readRow, rowCount, type ObjectTable } from '../pack/object-table.js';
 import { packIdToBytes, type PackId } from '../pack/pack-id.js';
-import type { RefChange } from '../refs/ref-table.js';
+import type { RefChange, RefTable } from '../refs/ref-table.js';
 import { type IndexEnvironment } from './environment.js';
 import * as keys from './keys.js';
 import { IndexReader } from './reader.js';
@@ -120,6 +120,25 @@ export class IndexTransaction {
         break;
     }
     this.updateState({ seq: this.reader.state().seq + 1 });
+  }
+
+  /** Brings in a whole table of refs, in place of the one that is there. */
+  restoreRefs(table: RefTable): void {
+    for (const volume of this.reader.volumes()) this.deleteVolume(volume);
+    for (const { id, name, createdAtMs, ephemeralOwner, generations, tags } of table.volumes.values()) {
+      const head = generations.at(-1);
+      for (const [generation, snapshot] of generations) this.putGeneration(id, generation, digestFromHex(snapshot));
+      for (const [tag, snapshot] of tags) this.put(keys.tagKey(id, tag), digestFromHex(snapshot));
+      this.putVolume({
+        id,
+        name: name === '' ? undefined : name,
+        createdAtMs,
+        generation: head?.[0] ?? 0,
+        head: head === undefined ? null : digestFromHex(head[1]),
+        ...(ephemeralOwner === undefined ? {} : { ephemeralOwner }),
+      });
+    }
+    this.updateState({ seq: table.seq });
   }
 
   private createVolume(change: RefChange & { type: 'volume-created' }): void {

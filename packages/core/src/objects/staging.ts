@@ -66,6 +66,13 @@ export class Staging implements NodeSource, NodeSink {
     for (const object of other.held.values()) this.add(object);
   }
 
+  /** Hands over what is staged, and is empty then. */
+  drain(): StagedObject[] {
+    const objects = [...this.held.values()];
+    this.replaceWith([]);
+    return objects;
+  }
+
   /** What is readable now, whatever is dropped later. */
   pinned(): NodeSource {
     const { held, published } = this;

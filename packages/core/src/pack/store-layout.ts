@@ -11,6 +11,7 @@ export class StoreLayout {
   readonly indexDir: string;
   readonly mountsDir: string;
   readonly reservePath: string;
+  readonly quarantineDir: string;
 
   constructor(dir: string) {
     this.dir = path.resolve(dir);
@@ -21,6 +22,7 @@ export class StoreLayout {
     this.indexDir = path.join(this.dir, 'index');
     this.mountsDir = path.join(this.dir, 'mounts');
     this.reservePath = path.join(this.dir, 'reserve');
+    this.quarantineDir = path.join(this.dir, 'quarantine');
   }
 
   /** The folder of a sealed pack: 256 of them keep each one small. */

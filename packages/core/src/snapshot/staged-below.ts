@@ -24,7 +24,8 @@ export function* stagedBelow(staging: Staging, root: ManifestRoot, contents: Ite
     seen.add(key);
     yield object;
     if (isLeaf(object) && !staging.holds(ObjectKind.chunk) && !staging.holds(ObjectKind.contentNode)) continue;
-    for (const below of referencesIn(staging, object)) waiting.push(below);
+    // The last one first, since the end is taken first: a file's chunks then lie in its order.
+    for (const below of referencesIn(staging, object).reverse()) waiting.push(below);
   }
 }
 

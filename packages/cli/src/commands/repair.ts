@@ -1,0 +1,58 @@
+import type { RepairReport } from '@cairn/core';
+import type { Context } from '../context.js';
+import { describeDamage } from '../damage-report.js';
+import { ExitCode } from '../exit-codes.js';
+import { count, paint, size } from '../format.js';
+import { tracked } from '../progress.js';
+import { example, type Define } from '../program.js';
+import { locateStore } from '../store.js';
+
+interface RepairCommand {
+  from?: string[];
+  dryRun?: boolean;
+}
+
+export const define: Define = (command, act) => {
+  command
+    .option(
+      '--from <source>',
+      'a file, folder or other store that may have good copies of what is damaged; repeatable',
+      (source, others: string[] = []) => [...others, source],
+    )
+    .option('-n, --dry-run', 'read everything, say what is damaged and what would be set aside, and change nothing')
+    .addHelpText(
+      'after',
+      example(
+        'cairn repair --from ./downloads --from /backup/models',
+        'Makes the index anew from packs and journal. What is damaged goes to quarantine/ in the store and is never deleted. Exits with 6 when something is left damaged.',
+      ),
+    )
+    .action(act(repair));
+};
+
+async function repair(context: Context, { from = [], dryRun = false }: RepairCommand): Promise<ExitCode> {
+  const dir = locateStore(context);
+  const { repairStore } = await import('@cairn/core');
+  const { value: report, seconds } = await tracked(context, 'repair', (onProgress) =>
+    repairStore(dir, { sources: from, dryRun, signal: context.signal, onProgress }),
+  );
+  if (context.json) await context.output.json(report);
+  else await print(context, report, dryRun, seconds);
+  return report.ok ? ExitCode.done : ExitCode.damage;
+}
+
+async function print(
+  context: Context,
+  { ok, packs, bytes, damage, healed, quarantined }: RepairReport,
+  dryRun: boolean,
+  seconds: number,
+): Promise<void> {
+  for (const each of damage) for (const line of describeDamage(each)) await context.output.line(line);
+  if (context.quiet) return;
+  for (const name of quarantined) await context.output.line(`${dryRun ? 'would set aside' : 'set aside'} ${name}`);
+  const totals = `${count(packs, 'pack')}, ${size(bytes)} read, ${dryRun ? '' : `${count(healed, 'object')} brought back, `}${seconds.toFixed(1)} s`;
+  const left = dryRun ? 'damaged' : 'left damaged';
+  await context.output.line(
+    `${totals}: ${ok ? paint('green', 'the store is whole') : paint('red', `${count(damage.length, 'object')} ${left}`)}`,
+  );
+}

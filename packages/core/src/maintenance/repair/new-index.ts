@@ -1,0 +1,43 @@
+import { IndexEnvironment } from '../../index/environment.js';
+import { IndexReader } from '../../index/reader.js';
+import { KEYS_PER_TRANSACTION, writeIndex } from '../../index/transaction.js';
+import type { SealedPack } from '../../pack/footer.js';
+import { rowCount } from '../../pack/object-table.js';
+import type { RefTable } from '../../refs/ref-table.js';
+
+/** Packs of a repair belong to nobody: what no snapshot refers to is for the next collection. */
+const NO_OWNER = '';
+
+/** An index that is being made beside the one in use. */
+export class NewIndex {
+  readonly dir: string;
+  readonly reader: IndexReader;
+  private readonly env: IndexEnvironment;
+
+  constructor(dir: string, durable: boolean) {
+    this.dir = dir;
+    this.env = IndexEnvironment.open(dir, { durable });
+    this.reader = new IndexReader(this.env);
+  }
+
+  addPack(pack: SealedPack): void {
+    const count = rowCount(pack.table);
+    for (let from = 0; from < count || from === 0; from += KEYS_PER_TRANSACTION) {
+      writeIndex(this.env, (transaction) => {
+        transaction.putPack(pack, NO_OWNER);
+        transaction.putObjects(pack.id, pack.table, from, Math.min(count, from + KEYS_PER_TRANSACTION));
+      });
+    }
+    this.reader.refresh();
+  }
+
+  /** Heads, histories, names and tags, in place of those that it has. */
+  setRefs(table: RefTable): void {
+    writeIndex(this.env, (transaction) => transaction.restoreRefs(table));
+    this.reader.refresh();
+  }
+
+  close(): Promise<void> {
+    return this.env.close();
+  }
+}

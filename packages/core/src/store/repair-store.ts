@@ -1,0 +1,232 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Disk, DiskSpec } from '../disk/disk.js';
+import { openDisk } from '../disk/open-disk.js';
+import { Decoder } from '../encoding/decoder.js';
+import { isCairnError, wrapIoError, type Damage } from '../errors.js';
+import { createHasher } from '../hash/blake3.js';
+import { IndexEnvironment } from '../index/environment.js';
+import { Findings } from '../maintenance/findings.js';
+import { healFromFiles, healFromStore } from '../maintenance/repair/heal.js';
+import { NewIndex } from '../maintenance/repair/new-index.js';
+import { salvage, wholeRows } from '../maintenance/repair/salvage.js';
+import { surveyPacks, type PackAccess, type Survey } from '../maintenance/repair/survey.js';
+import { traceDamage, verifyTrees } from '../maintenance/verify-trees.js';
+import { verifyStore } from '../maintenance/verify.js';
+import { ObjectReader } from '../objects/object-reader.js';
+import { listPacks } from '../pack/list-packs.js';
+import { PackFiles } from '../pack/pack-files.js';
+import type { PackId } from '../pack/pack-id.js';
+import { PackShelf } from '../pack/pack-shelf.js';
+import { readFooter } from '../pack/read-footer.js';
+import type { StoreLayout } from '../pack/store-layout.js';
+import { readJournal } from '../refs/journal.js';
+import type { RepairReport, StoreOptions, VerifyReport, Work } from '../types.js';
+import { StoreEngine } from './engine.js';
+import { prepareStoreDir, realStorePath } from './open-dir.js';
+
+export interface RepairOptions extends Work, Pick<StoreOptions, 'allowNetworkFileSystem'> {
+  /** Where good copies of what is damaged may be: files, folders, other stores. */
+  sources?: string[];
+  /** Reads everything and says what is damaged and what would be set aside; changes nothing, and looks into no sources. */
+  dryRun?: boolean;
+}
+
+/**
+ * Makes the index of a store anew from its packs and its ref journal, reading every byte. Packs with damage are moved to
+ * `quarantine/`, never deleted; what is whole in them is copied out before, and what is not is taken from `sources`.
+ * Processes that have the store open may go on reading; their next change fails with `CAIRN_INDEX_REPLACED`, and they
+ * have to open it again. May be interrupted at any moment, and run again.
+ *
+ * @throws CairnError `CAIRN_STORE_NOT_FOUND`, `CAIRN_NOT_A_STORE`; StoreFormatError; what the system refuses. Damage is reported.
+ */
+export function repairStore(dir: string, options: RepairOptions = {}): Promise<RepairReport> {
+  return repairStoreOn({ durable: true }, dir, options);
+}
+
+/** @param spec a disk that injects faults, in tests. */
+export async function repairStoreOn(spec: DiskSpec, dir: string, options: RepairOptions): Promise<RepairReport> {
+  const disk = await openDisk(spec);
+  const allowNetworkFileSystem = options.allowNetworkFileSystem ?? false;
+  const { layout } = prepareStoreDir(realStorePath(dir), disk, { create: false, allowNetworkFileSystem });
+  const packs = new PackFiles(layout);
+  const access: PackAccess = { layout, packs, hasher: createHasher(), decoder: new Decoder() };
+  try {
+    const survey = await surveyPacks(access, options);
+    const quarantined = survey.broken.map(({ id }) => `quarantine/${id}.pack`);
+    if (options.dryRun === true) return { ...(await preview(access, survey, options)), healed: 0, quarantined };
+    const broken = await replaceIndex(disk, access, survey, options);
+    const report = await heal(spec, layout.dir, options);
+    return { ...report, bytes: survey.bytes, quarantined: [...quarantined, ...broken] };
+  } catch (error) {
+    throw wrapIoError(error, `cannot repair the store '${dir}'`);
+  } finally {
+    packs.closeAll();
+  }
+}
+
+/** What a repair would be left with, found by an index that is thrown away. */
+async function preview(access: PackAccess, survey: Survey, work: Work): Promise<VerifyReport> {
+  const dir = await mkdtemp(join(tmpdir(), 'cairn-repair-'));
+  try {
+    const index = new NewIndex(dir, false);
+    try {
+      for (const id of survey.whole) index.addPack(sealed(access, id));
+      for (const pack of survey.broken) index.addPack({ id: pack.id, sizeBytes: 0, table: wholeRows(pack) });
+      const { table, damage } = readJournal(access.layout.refsDir, access.hasher);
+      index.setRefs(table);
+      const findings = new Findings();
+      findings.add(...damage, ...survey.broken.map(({ id }): Damage => ({ kind: 'pack', id, affects: [] })));
+      const nodes = new ObjectReader(index.reader, access.packs, access.hasher, 0);
+      // The objects that are whole in a broken pack would be copied out of it.
+      const lost = new Findings();
+      await verifyTrees(index.reader, nodes, lost, work.signal);
+      if (lost.damage.length > 0) traceDamage(index.reader, nodes, lost);
+      findings.add(...lost.damage);
+      const packs = survey.whole.length + survey.broken.length;
+      return { ok: findings.damage.length === 0, packs, chunks: survey.chunks, bytes: survey.bytes, damage: findings.damage };
+    } finally {
+      await index.close();
+    }
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+/** Builds the new index aside and puts it in the place of the old one. Returns the names of what went to quarantine besides packs. */
+async function replaceIndex(disk: Disk, access: PackAccess, survey: Survey, { signal }: Work): Promise<string[]> {
+  const { layout } = access;
+  await removeLeftovers(layout);
+  const aside = join(layout.dir, `${NEW_INDEX}${process.pid}-${randomBytes(4).toString('hex')}`);
+  disk.mkdir(aside);
+  const index = new NewIndex(aside, true);
+  try {
+    const known = new Set<PackId>();
+    const add = (id: PackId): void => {
+      index.addPack(sealed(access, id));
+      known.add(id);
+    };
+    for (const id of survey.whole) {
+      signal?.throwIfAborted();
+      add(id);
+      await new Promise(setImmediate);
+    }
+    const shelf = new PackShelf(disk, layout, randomBytes(16).toString('hex'), access.hasher);
+    for (const broken of survey.broken) {
+      signal?.throwIfAborted();
+      for (const pack of salvage(access, shelf, broken)) {
+        index.addPack(pack);
+        known.add(pack.id);
+      }
+      known.add(broken.id);
+    }
+    return await underOldLock(layout, () => {
+      // What was committed meanwhile. From here to the end nobody commits.
+      for (const id of listPacks(layout)) if (!known.has(id)) add(id);
+      index.setRefs(readJournal(layout.refsDir, access.hasher).table);
+      return swap(disk, layout, aside, survey);
+    });
+  } finally {
+    await index.close();
+    await rm(aside, { recursive: true, force: true });
+  }
+}
+
+/** Runs `work` while no other process changes the store: as far as the old index can still be locked. */
+async function underOldLock<T>(layout: StoreLayout, work: () => T): Promise<T> {
+  let old: IndexEnvironment;
+  try {
+    old = IndexEnvironment.open(layout.indexDir, { durable: true });
+  } catch (error) {
+    if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
+    return work();
+  }
+  try {
+    let result: { value: T } | undefined;
+    old.transaction(() => {
+      old.assertNotReplaced();
+      result = { value: work() };
+    });
+    return result!.value;
+  } finally {
+    await old.close();
+  }
+}
+
+/** Every step leaves a store that a repair, begun again, can go on from. */
+function swap(disk: Disk, layout: StoreLayout, aside: string, survey: Survey): string[] {
+  disk.mkdir(layout.quarantineDir);
+  for (const { id } of survey.broken) disk.rename(layout.packPath(id), join(layout.quarantineDir, `${id}.pack`));
+  const oldIndex = `index-${new Date().toISOString().replace(/[:.]/g, '-')}`;
+  disk.rename(layout.indexDir, join(layout.quarantineDir, oldIndex));
+  disk.rename(aside, layout.indexDir);
+  for (const folder of [...survey.broken.map(({ id }) => layout.packDir(id)), layout.quarantineDir, layout.dir]) disk.syncDirectory(folder);
+  return [`quarantine/${oldIndex}`];
+}
+
+/** Brings back what is missing from where there are copies, and checks what the store is then. */
+async function heal(spec: DiskSpec, dir: string, options: RepairOptions): Promise<Omit<RepairReport, 'quarantined'>> {
+  const engine = await StoreEngine.open(dir, { disk: spec, allowNetworkFileSystem: options.allowNetworkFileSystem ?? false });
+  try {
+    let report: Omit<RepairReport, 'quarantined'> = { ...(await verifyStore(engine, { signal: options.signal })), healed: 0 };
+    for (const source of options.sources ?? []) report = await healFrom(engine, source, report, options);
+    return report;
+  } finally {
+    await engine.shutDown();
+  }
+}
+
+/** One source, for as long as it brings anything: a node that is whole again may show what is missing below it. */
+async function healFrom<R extends VerifyReport & { healed: number }>(
+  engine: StoreEngine,
+  source: string,
+  damaged: R,
+  { signal }: RepairOptions,
+): Promise<R> {
+  let report = damaged;
+  const other = existsSync(join(source, 'format')) ? await openSource(source) : undefined;
+  try {
+    for (let healed = Infinity; healed > 0 && report.damage.length > 0;) {
+      if (other === undefined) await healFromFiles(engine, source, { signal });
+      else await healFromStore(engine, report.damage, other.nodes, { signal });
+      const after = await verifyStore(engine, { signal });
+      const left = new Set(after.damage.map(({ kind, id }) => `${kind} ${id}`));
+      healed = report.damage.filter(({ kind, id }) => !left.has(`${kind} ${id}`)).length;
+      report = { ...report, ...after, healed: report.healed + healed };
+    }
+    return report;
+  } finally {
+    await other?.shutDown();
+  }
+}
+
+function openSource(dir: string): Promise<StoreEngine> {
+  return StoreEngine.open(realStorePath(dir), { disk: { durable: true }, create: false });
+}
+
+function sealed({ layout, hasher }: PackAccess, id: PackId): { id: PackId; sizeBytes: number; table: Uint8Array } {
+  return { id, ...readFooter(layout.packPath(id), id, hasher) };
+}
+
+/** An index that is being made; the number of the process that makes it follows. */
+const NEW_INDEX = 'index-new-';
+
+/** Removes what repairs that were killed have left. */
+async function removeLeftovers(layout: StoreLayout): Promise<void> {
+  for (const name of readdirSync(layout.dir)) {
+    const pid = new RegExp(`^${NEW_INDEX}(\\d+)-`).exec(name)?.[1];
+    if (pid !== undefined && !isAlive(Number(pid))) await rm(join(layout.dir, name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
