@@ -273,7 +273,7 @@ describe('a pack that was altered, cut, replaced or deleted', () => {
   });
 });
 
-describe('a file of the ref journal that was altered, cut, replaced or deleted', () => {
+describe('a file of the ref journal that was altered, cut, extended, replaced or deleted', () => {
   test('is found by verify, and does not keep anybody from reading', async () => {
     const store = await temporaryStore();
     const volume = await volumeV(store);
@@ -296,6 +296,7 @@ describe('a file of the ref journal that was altered, cut, replaced or deleted',
       part.map((x) => (bytes: Buffer) => bytes.subarray(0, Math.floor(bytes.length * x))),
       fc.constant(() => null),
       fc.constant((bytes: Buffer) => Buffer.alloc(bytes.length)),
+      fc.integer({ min: 1, max: 300 }).map((size) => (bytes: Buffer) => Buffer.concat([bytes, Buffer.alloc(size, '\n')])),
       fc.constant(() => fs.readFileSync(path.join(dir, names[100]!))),
     );
     const pick = fc.oneof(fc.nat(names.length - 1), fc.constantFrom(0, 254, 255, 256, names.length - 1)).filter((i) => i !== 100);

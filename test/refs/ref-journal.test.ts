@@ -46,16 +46,19 @@ describe('one journal file', () => {
       fc.property(fc.array(wish, { minLength: 1, maxLength: 40 }), (some) => {
         const steps = history(some);
         steps.forEach(({ change, table }, i) => {
-          const bytes = encodeJournalFile({ seq: i + 1, change }, table, hasher);
-          expect(decodeChange(bytes, i + 1, hasher)).toEqual({ seq: i + 1, change });
-          expect(decodeTable(bytes, i + 1, hasher)).toEqual(table);
+          const seq = (i + 1) * TABLE_INTERVAL;
+          const bytes = encodeJournalFile({ seq, change }, table, hasher);
+          expect(decodeChange(bytes, seq, hasher)).toEqual({ seq, change });
+          expect(decodeTable(bytes, seq, hasher)).toEqual({ ...table, seq });
+          expect(decodeChange(encodeJournalFile({ seq: i + 1, change }, undefined, hasher), i + 1, hasher)).toEqual({ seq: i + 1, change });
         });
       }),
     );
   });
 
   it('with any byte changed is damaged: never another change or another table', () => {
-    const { change, table } = history(take(wishes(3), 30)).at(-1)!;
+    const { change, table: written } = history(take(wishes(3), 30)).at(-1)!;
+    const table = { ...written, seq: TABLE_INTERVAL };
     const bytes = encodeJournalFile({ seq: table.seq, change }, table, hasher);
     for (let i = 0; i < bytes.byteLength; i++) {
       const altered = Uint8Array.from(bytes);
@@ -73,6 +76,18 @@ describe('one journal file', () => {
     for (let length = 0; length < bytes.byteLength; length++)
       expect(codeOrValue(() => decodeChange(bytes.subarray(0, length), 1, hasher))).toBe('CAIRN_DAMAGED');
     expect(codeOrValue(() => decodeChange(bytes, 2, hasher))).toBe('CAIRN_DAMAGED');
+  });
+
+  it('with anything added to it is damaged, and an addition to a table spares the change beside it', () => {
+    const { change, table } = history(take(wishes(3), 30)).at(-1)!;
+    const plain = encodeJournalFile({ seq: 1, change }, undefined, hasher);
+    const full = encodeJournalFile({ seq: TABLE_INTERVAL, change }, table, hasher);
+    for (const added of ['\n', '\0', 'x', 'blake3 00\n', Buffer.from(plain).toString()]) {
+      const longer = (bytes: Uint8Array): Uint8Array => Buffer.concat([bytes, Buffer.from(added)]);
+      expect(codeOrValue(() => decodeChange(longer(plain), 1, hasher))).toBe('CAIRN_DAMAGED');
+      expect(codeOrValue(() => decodeTable(longer(full), TABLE_INTERVAL, hasher))).toBe('CAIRN_DAMAGED');
+      expect(decodeChange(longer(full), TABLE_INTERVAL, hasher).change).toEqual(change);
+    }
   });
 
   it('of a newer version is refused as such', () => {

@@ -48,7 +48,8 @@ export function encodeJournalFile(entry: JournalEntry, table: RefTable | undefin
 
 /** @throws DamageError, or StoreFormatError for what a newer version wrote. */
 export function decodeChange(bytes: Uint8Array, seq: number, hasher: Hasher): JournalEntry {
-  const [first, json, ...rest] = readSection(bytes, 0, seq, hasher).lines;
+  const { lines, end } = readSection(bytes, 0, seq, hasher);
+  const [first, json, ...rest] = lines;
   const version = /^cairn-ref (\d{1,9})$/.exec(first ?? '');
   if (version === null) throw damagedChange(seq, 'it does not begin as a journal file does');
   if (Number(version[1]) !== VERSION) {
@@ -57,6 +58,8 @@ export function decodeChange(bytes: Uint8Array, seq: number, hasher: Hasher): Jo
   const entry = parseJson(json, seq) as JournalEntry;
   if (rest.length > 0 || !isObject(entry) || entry.seq !== seq || !isChange(entry.change))
     throw damagedChange(seq, 'it holds no change of that number');
+  // What follows in a file with a table is checked with the table, so that damage there spares the change.
+  if (end !== bytes.byteLength && seq % TABLE_INTERVAL !== 0) throw damagedChange(seq, 'something was added to it');
   return { seq, change: entry.change };
 }
 
