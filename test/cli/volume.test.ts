@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { damageObject } from '../support/damage-object.js';
 import { lines, RECENT, undoOf, useWorkplace } from './support/cairn.js';
 
 const place = useWorkplace();
@@ -45,6 +46,29 @@ describe('volumes', () => {
     expect(await at.json('volume', 'rename', 'v', 'w')).toEqual({ from: 'v', to: 'w', undo: 'cairn volume rename w v' });
     expect(await at.json('volume', 'fork', 'w', 'x')).toMatchObject({ name: 'x', head: null });
     expect(await at.json('volume', 'delete', 'w', '-y')).toEqual({ name: 'w', deleted: true });
+  });
+
+  test('a damaged newest version is listed as such, and older ones stay within reach', async () => {
+    const { at } = place;
+    writeFileSync(at.path('a.bin'), 'some weights');
+    await at.seed('hurt');
+    await at.seed('whole');
+    await at.ok('put', 'hurt', 'a.bin', '-m', 'first');
+    await at.ok('put', 'hurt', 'a.bin', '/b.bin', '-m', 'second');
+    const [head] = await at.ids('hurt');
+    damageObject(at.store, head!);
+    const list = lines((await at.ok('volume', 'list')).stdout);
+    expect(list.slice(1)).toEqual([
+      expect.stringMatching(new RegExp(`^hurt +${head!.slice(0, 12)} +- +damaged +-$`)),
+      expect.stringMatching(/^whole +- +.* +0 +0 B$/),
+    ]);
+    expect(await at.json('volume', 'info', 'hurt')).toMatchObject({ head, files: null, size: null, damaged: true });
+    expect(await at.run(['ls', 'hurt'])).toMatchObject({ code: 6, stdout: '' });
+    expect((await at.ok('ls', 'hurt@HEAD~1')).stdout).toBe('a.bin\n');
+    const log = await at.ok('log', 'hurt');
+    expect(log.stdout).toContain('first');
+    expect(log.stderr).toContain(`left snapshot ${head!.slice(0, 12)} out`);
+    expect((await at.ok('log', 'hurt', '-q')).stderr).toBe('');
   });
 
   test('deleting without a terminal to ask at needs --yes, and deletes nothing', async () => {

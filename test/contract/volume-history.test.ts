@@ -1,4 +1,5 @@
 import { SnapshotNotFoundError, type Change, type Snapshot, type Store, type Volume } from '@cairn/core';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { resolveRef } from '../../packages/core/src/volume/resolve-ref.js';
 import { codeOf, collect, contents, failure, newVolume, noise, temporaryStore, twoHandles, volumeV, writeAll } from './support.js';
@@ -164,6 +165,34 @@ describe('history', () => {
     expect(await of('x')).toEqual(['again other', 'other']);
     expect(await of('')).toHaveLength(8);
     expect(await of('never')).toEqual([]);
+  });
+
+  test('of a path, is that of a plain model, whatever was written, removed and put back', async () => {
+    const paths = ['a', 'd/a', 'd/e/f', 'd', 'd/e'];
+    const edit = fc.record({ path: fc.constantFrom(...paths), text: fc.option(fc.constantFrom('1', '2')) });
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.array(edit, { maxLength: 3 }), { minLength: 1, maxLength: 12 }), async (commits) => {
+        const volume = await newVolume();
+        const trees: string[][] = [];
+        for (const edits of commits) {
+          for (const { path, text } of edits) {
+            // A file may stand where a folder was, and the other way round.
+            await volume.remove(path, { recursive: true, allowMissing: true }).catch(() => undefined);
+            if (text !== null) await volume.writeFile(path, text).catch(() => undefined);
+          }
+          await volume.commit({ message: String(trees.length) });
+          const entries = await volume.listdir('', { recursive: true });
+          trees.push(entries.map((entry) => `${entry.path} ${entry.contentId ?? entry.type}`));
+        }
+        for (const path of [...paths, '', 'none']) {
+          const at = (n: number): string =>
+            (trees[n] ?? []).filter((line) => path === '' || (/^[ /]/.test(line.slice(path.length)) && line.startsWith(path))).join();
+          const changing = trees.map((_, n) => n).filter((n) => at(n) !== at(n - 1));
+          expect([path, (await collect(volume.history({ path }))).map((info) => Number(info.message))]).toEqual([path, changing.reverse()]);
+        }
+      }),
+      { numRuns: 25 },
+    );
   });
 
   test('is whole however long it is', async () => {

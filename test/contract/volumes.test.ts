@@ -19,6 +19,7 @@ describe('volumes', () => {
       updatedAt: null,
       files: 0,
       size: 0,
+      damaged: false,
     });
     expect(await store.volumes.create('a').catch((error: unknown) => error)).toBeInstanceOf(VolumeExistsError);
     expect(await failure(store.volumes.create('a'))).toMatchObject({ code: 'CAIRN_VOLUME_EXISTS', volume: 'a' });

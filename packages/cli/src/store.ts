@@ -13,8 +13,7 @@ export async function withStore<T>(context: Context, body: (store: Store) => Pro
   const dir = locateStore(context, options);
   const { openStore } = await import('@cairn/core');
   context.signal.throwIfAborted();
-  const openOptions: StoreOptions = context.verbose ? { create, logger: stderrLogger() } : { create };
-  const store = await openStore(dir, openOptions);
+  const store = await openStore(dir, { create, logger: stderrLogger(context) });
   try {
     return await body(store);
   } finally {
@@ -53,7 +52,10 @@ export function locateStore(context: Context, { create = false }: { create?: boo
   );
 }
 
-function stderrLogger(): NonNullable<StoreOptions['logger']> {
+/** Warnings are for everybody: something was left out, or passed over. The rest is for `-v`. */
+function stderrLogger(context: Context): NonNullable<StoreOptions['logger']> {
   const write = (...parts: unknown[]): void => void process.stderr.write(`cairn: ${parts.map(String).join(' ')}\n`);
-  return { debug: write, info: write, warn: write, error: write };
+  const drop = (): void => {};
+  const [detail, warning] = [context.verbose ? write : drop, context.verbose || !(context.quiet || context.json) ? write : drop];
+  return { debug: detail, info: detail, warn: warning, error: warning };
 }

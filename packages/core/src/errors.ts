@@ -239,6 +239,16 @@ export function isCairnError(error: unknown, code?: ErrorCode): error is CairnEr
   );
 }
 
+/** What `read` gives; undefined where it meets damage. */
+export function unlessDamaged<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (isCairnError(error, 'CAIRN_DAMAGED')) return undefined;
+    throw error;
+  }
+}
+
 const IO_HINTS: Partial<Record<string, [ErrorCode, string]>> = {
   ENOSPC: ['ENOSPC', 'the disk is full: free some space and run it again; nothing was published'],
   EDQUOT: ['ENOSPC', 'the disk quota is used up: free some space and run it again; nothing was published'],

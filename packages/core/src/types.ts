@@ -104,7 +104,11 @@ export interface RepairReport extends VerifyReport {
 }
 
 export interface Volumes {
-  /** Opens a handle on a volume's newest snapshot. @throws VolumeNotFoundError unless `createIfMissing`. */
+  /**
+   * Opens a handle on a volume's newest snapshot. When that is damaged the handle still gives history and older snapshots;
+   * what needs the damaged one is a DamageError.
+   * @throws VolumeNotFoundError unless `createIfMissing`.
+   */
   fromName(name: string, options?: { createIfMissing?: boolean; readOnly?: boolean }): Promise<Volume>;
   /** A volume without a name that is deleted when its handle closes, or when its process is found dead. */
   ephemeral(): Promise<Volume>;
@@ -123,12 +127,14 @@ export interface VolumeInfo {
   head: SnapshotId | null;
   generation: number;
   createdAt: Date;
-  /** Time of the newest snapshot; null before the first. */
+  /** Time of the newest snapshot; null before the first, and when its record is damaged. */
   updatedAt: Date | null;
-  /** Files and symlinks at the head. */
-  files: number;
-  /** Bytes of the files at the head. */
-  size: number;
+  /** Files and symlinks at the head; null when that is damaged. */
+  files: number | null;
+  /** Bytes of the files at the head; null when that is damaged. */
+  size: number | null;
+  /** The head cannot be read. `history()` still tells of the older snapshots, and any of them can be opened or forked. */
+  damaged: boolean;
 }
 
 /** What can be read: a handle (with its own uncommitted changes) or a snapshot. Paths are relative to the volume's root. */
@@ -221,6 +227,7 @@ export interface SnapshotInfo {
 export interface Volume extends ReadView {
   /** Undefined for an ephemeral volume. */
   readonly name: string | undefined;
+  /** Null before the first commit. @throws DamageError when its record is damaged. */
   readonly base: SnapshotInfo | null;
   /** Whether the handle differs from its base. */
   readonly dirty: boolean;
@@ -246,7 +253,10 @@ export interface Volume extends ReadView {
   reload(options?: Work & { discard?: boolean }): Promise<{ from: SnapshotInfo | null; to: SnapshotInfo | null }>;
   /** A commit of its own from the head: all of `edit`, or nothing when it rejects. Without `force` an existing path is a `FileExistsError`. */
   batchUpload(edit: (batch: Batch) => Promise<void>, options?: CommitOptions & { force?: boolean }): Promise<CommitResult>;
-  /** Newest first. With `path`: only the snapshots that changed what is at that path. */
+  /**
+   * Newest first. With `path`: only the snapshots that changed what is at that path, or below it. A damaged snapshot is left
+   * out and told to the logger; `snapshot(id)` of it says what is wrong.
+   */
   history(options?: { path?: string; from?: Ref }): AsyncIterable<SnapshotInfo>;
   snapshot(ref?: Ref): Promise<Snapshot>;
   /** What changed between two snapshots, of this volume or of others of the store (`to` defaults to the head), by path; modification times alone are no change. */

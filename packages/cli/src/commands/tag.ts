@@ -1,4 +1,4 @@
-import type { Volume } from '@cairn/core';
+import type { SnapshotInfo, Volume } from '@cairn/core';
 import { commandLine } from '../commit-report.js';
 import type { Context } from '../context.js';
 import { UsageError } from '../errors.js';
@@ -57,11 +57,25 @@ async function listTags(context: Context, volumeName: string, volume: Volume): P
   const rows: string[][] = [];
   for (const { name, snapshot } of await volume.tags()) {
     context.signal.throwIfAborted();
-    const { info } = await volume.snapshot(snapshot);
-    if (context.json) await context.output.json({ name, volume: volumeName, snapshot, createdAt: info.createdAt, message: info.message });
-    else rows.push([paint('green', name), paint('yellow', shortId(snapshot)), age(info.createdAt), printable(info.message)]);
+    const info = await infoOf(volume, snapshot);
+    const { createdAt = null, message = null } = info ?? {};
+    if (context.json) await context.output.json({ name, volume: volumeName, snapshot, createdAt, message });
+    else {
+      const about = info === undefined ? ['-', paint('red', 'damaged')] : [age(info.createdAt), printable(info.message)];
+      rows.push([paint('green', name), paint('yellow', shortId(snapshot)), ...about]);
+    }
   }
   if (rows.length > 0) await printTable(context.output, ['TAG', 'VERSION', 'AGE', 'MESSAGE'], rows);
+}
+
+/** Undefined when the snapshot is damaged, which hides no other tag. */
+async function infoOf(volume: Volume, id: string): Promise<SnapshotInfo | undefined> {
+  try {
+    return (await volume.snapshot(id)).info;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'CAIRN_DAMAGED') return undefined;
+    throw error;
+  }
 }
 
 /** `id` is what the tag names now, `previous` what it named before. */

@@ -86,8 +86,13 @@ async function list(context: Context): Promise<void> {
 }
 
 function row({ name, head, createdAt, updatedAt, files, size: bytes }: VolumeInfo): string[] {
-  return [name, head === null ? '-' : paint('yellow', shortId(head)), age(updatedAt ?? createdAt), String(files), size(bytes)];
+  const id = head === null ? '-' : paint('yellow', shortId(head));
+  return files === null || bytes === null
+    ? [name, id, updatedAt === null ? '-' : age(updatedAt), DAMAGED, '-']
+    : [name, id, age(updatedAt ?? createdAt), String(files), size(bytes)];
 }
+
+const DAMAGED = paint('red', 'damaged');
 
 async function info(context: Context, name: string): Promise<void> {
   await withStore(context, async (store) => {
@@ -99,8 +104,8 @@ async function info(context: Context, name: string): Promise<void> {
       versions: String(volume.generation),
       created: `${minute(volume.createdAt)} (${age(volume.createdAt)})`,
       updated: volume.updatedAt === null ? undefined : `${minute(volume.updatedAt)} (${age(volume.updatedAt)})`,
-      files: String(volume.files),
-      size: size(volume.size),
+      files: volume.files === null ? DAMAGED : String(volume.files),
+      size: volume.size === null ? undefined : size(volume.size),
     });
   });
 }
@@ -126,7 +131,8 @@ async function fork(context: Context, source: string, name: string): Promise<voi
     if (context.json) return context.output.json(made);
     if (context.quiet) return;
     const at = made.head === null ? 'empty' : place(name, made.head);
-    await context.output.line(`forked ${source} to ${name}: ${at}, ${count(made.files, 'file')}, ${size(made.size)}`);
+    const about = made.files === null || made.size === null ? DAMAGED : `${count(made.files, 'file')}, ${size(made.size)}`;
+    await context.output.line(`forked ${source} to ${name}: ${at}, ${about}`);
   });
 }
 

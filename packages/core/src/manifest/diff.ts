@@ -1,9 +1,10 @@
 import { digestsEqual, type Digest } from '../hash/digest.js';
 import type { NodeSource } from '../objects/node-store.js';
-import { sameRoot, type Entry, type ManifestRoot } from './entry.js';
-import { keyToPath, type Key } from './keys.js';
+import { sameEntry, sameRoot, type Entry, type ManifestRoot } from './entry.js';
+import { childrenPrefix, descendantsPrefix, keyToPath, type Key } from './keys.js';
 import { readChildNode, readManifestNode } from './node-cache.js';
 import type { ChildRef, ManifestNode } from './node.js';
+import { getEntry } from './read.js';
 
 /** A path that differs between two manifests: added without `before`, removed without `after`. */
 export interface ManifestChange {
@@ -15,20 +16,45 @@ export interface ManifestChange {
 /**
  * The paths whose entries differ between two manifests, in the order of keys: a folder before what is in it. A modification
  * time alone is no difference. Subtrees with equal digests are skipped unread: the cost is that of the differing nodes.
+ * With `prefix` only keys that begin so are looked at, and nodes without such keys stay unread, too.
  *
  * @throws DamageError
  */
-export function* diffManifests(source: NodeSource, a: ManifestRoot, b: ManifestRoot): Generator<ManifestChange, void, undefined> {
+export function* diffManifests(
+  source: NodeSource,
+  a: ManifestRoot,
+  b: ManifestRoot,
+  prefix = '' as Key,
+): Generator<ManifestChange, void, undefined> {
   if (sameRoot(a, b)) return;
   let before = top(source, a);
   let after = top(source, b);
   for (let level = Math.max(levelOf(before), levelOf(after)); level > 0; level--) {
     [before, after] = withoutCommon(before, after);
-    before = before.flatMap((node) => (node.level === level ? childrenOf(source, node) : [node]));
-    after = after.flatMap((node) => (node.level === level ? childrenOf(source, node) : [node]));
+    before = before.flatMap((node) => (node.level === level ? childrenOf(source, node, prefix) : [node]));
+    after = after.flatMap((node) => (node.level === level ? childrenOf(source, node, prefix) : [node]));
   }
   [before, after] = withoutCommon(before, after);
-  yield* differingItems(new Items(source, before), new Items(source, after));
+  yield* differingItems(new Items(source, before), new Items(source, after), prefix);
+}
+
+/**
+ * Whether two trees differ in what is at a path, or below it; '' is the root. Reads the nodes on the way there and those
+ * below that differ, whatever has changed elsewhere.
+ *
+ * @throws DamageError
+ */
+export function differsAt(source: NodeSource, a: ManifestRoot, b: ManifestRoot, path: string): boolean {
+  if (sameRoot(a, b)) return false;
+  if (path === '') return !isEmpty(diffManifests(source, a, b));
+  const [before, after] = [getEntry(source, a, path), getEntry(source, b, path)];
+  if (!sameEntry(before, after)) return true;
+  if (before?.type !== 'directory') return false;
+  return [childrenPrefix(path), descendantsPrefix(path)].some((prefix) => !isEmpty(diffManifests(source, a, b, prefix)));
+}
+
+function isEmpty(changes: Iterator<ManifestChange>): boolean {
+  return changes.next().done === true;
 }
 
 /** A node that may differ, known by what its parent says of it, and not read before its turn. */
@@ -49,9 +75,11 @@ function levelOf(nodes: readonly Unread[]): number {
   return nodes[0]?.level ?? 0;
 }
 
-function childrenOf(source: NodeSource, { level, after, lastKey, ref }: Unread): Unread[] {
+function childrenOf(source: NodeSource, { level, after, lastKey, ref }: Unread, prefix: Key): Unread[] {
   const node = readChildNode(source, ref, { level, after, lastKey });
-  return node.keys.map((key, i) => ({ level: level - 1, after: i > 0 ? node.keys[i - 1] : after, lastKey: key, ref: node.child(i) }));
+  return node.keys
+    .map((key, i) => ({ level: level - 1, after: i > 0 ? node.keys[i - 1] : after, lastKey: key, ref: node.child(i) }))
+    .filter((child) => child.lastKey >= prefix && (child.after === undefined || child.after < prefix || child.after.startsWith(prefix)));
 }
 
 /** Equal nodes hold equal items, and those are nowhere else in either tree: none of them can differ. */
@@ -102,8 +130,10 @@ class Items {
   }
 }
 
-function* differingItems(before: Items, after: Items): Generator<ManifestChange, void, undefined> {
-  while (before.key !== undefined || after.key !== undefined) {
+function* differingItems(before: Items, after: Items, prefix: Key): Generator<ManifestChange, void, undefined> {
+  for (const items of [before, after]) while (items.key !== undefined && items.key < prefix) items.advance();
+  const isBeyond = ({ key }: Items): boolean => key === undefined || !key.startsWith(prefix);
+  while (!isBeyond(before) || !isBeyond(after)) {
     if (after.key === undefined || (before.key !== undefined && before.key < after.key)) {
       yield { path: keyToPath(before.key!), before: before.entry() };
       before.advance();

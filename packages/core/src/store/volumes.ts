@@ -1,4 +1,4 @@
-import { InvalidArgumentError, VolumeExistsError, VolumeNotFoundError } from '../errors.js';
+import { InvalidArgumentError, unlessDamaged, VolumeExistsError, VolumeNotFoundError } from '../errors.js';
 import { digestToHex } from '../hash/digest.js';
 import type { VolumeRecord } from '../index/records.js';
 import { totals } from '../manifest/read.js';
@@ -134,16 +134,19 @@ export class StoreVolumes implements Volumes {
   }
 
   private infoOf(record: VolumeRecord, name: string): VolumeInfo {
-    const head = record.head === null ? null : new History(record.id, this.engine.index, this.engine.nodes).record(record.head);
-    const { files, sizeBytes } = totals(this.engine.nodes, head?.root ?? null);
+    const { head: id } = record;
+    // Damage to one volume must not hide the others.
+    const head = id === null ? null : unlessDamaged(() => new History(record.id, this.engine.index, this.engine.nodes).record(id));
+    const sums = head === undefined ? undefined : unlessDamaged(() => totals(this.engine.nodes, head?.root ?? null));
     return {
       name,
-      head: record.head === null ? null : (digestToHex(record.head) as string as SnapshotId),
+      head: id === null ? null : (digestToHex(id) as string as SnapshotId),
       generation: record.generation,
       createdAt: new Date(record.createdAtMs),
-      updatedAt: head === null ? null : new Date(head.createdAtMs),
-      files,
-      size: sizeBytes,
+      updatedAt: head ? new Date(head.createdAtMs) : null,
+      files: sums?.files ?? null,
+      size: sums?.sizeBytes ?? null,
+      damaged: sums === undefined,
     };
   }
 

@@ -1,6 +1,14 @@
 import type { ContentRef } from '../content/content.js';
 import { EMPTY_CONTENT } from '../content/content.js';
-import { CairnError, InvalidArgumentError, isCairnError, PathError, ReadOnlyError, VolumeNotFoundError } from '../errors.js';
+import {
+  CairnError,
+  type DamageError,
+  InvalidArgumentError,
+  isCairnError,
+  PathError,
+  ReadOnlyError,
+  VolumeNotFoundError,
+} from '../errors.js';
 import { digestToHex } from '../hash/digest.js';
 import type { VolumeId, VolumeRecord } from '../index/records.js';
 import type { Entry, ManifestRoot } from '../manifest/entry.js';
@@ -35,7 +43,7 @@ import { changesBetween, countChanges } from './diff.js';
 import type { SharedDraft } from './drafts.js';
 import { Drafts } from './drafts.js';
 import type { Engine } from './engine.js';
-import { History } from './history.js';
+import { History, type Step } from './history.js';
 import { OpenFile } from './open-file.js';
 import { checkTagName, normalizePath } from './paths.js';
 import type { Sight } from './read-view.js';
@@ -68,6 +76,8 @@ export class VolumeHandle extends View implements Volume {
   private readonly moving = new Mutex();
   private basePoint: Point;
   private baseInfo: SnapshotInfo | null;
+  /** Why the base cannot be read. What needs it is refused with this; history and older snapshots do not. */
+  private baseDamage: DamageError | undefined;
   /** What went to packs ahead of the next commit. */
   private tally = new IngestTally();
 
@@ -78,13 +88,21 @@ export class VolumeHandle extends View implements Volume {
     this.readOnly = options.readOnly || engine.readOnly;
     this.historyOf = new History(volume.id, engine.index, engine.nodes);
     this.staging = new Staging(engine.nodes, engine.hasher);
-    this.basePoint = this.pointAt(volume);
-    this.baseInfo = this.infoAt(this.basePoint);
+    this.basePoint = { generation: volume.generation, snapshot: volume.head, root: null };
+    this.baseInfo = null;
+    try {
+      this.basePoint = this.pointAt(volume);
+      this.baseInfo = this.infoAt(this.basePoint);
+    } catch (error) {
+      if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
+      this.baseDamage = error as DamageError;
+    }
     this.tree = new WorkingTree(this.staging, this.basePoint.root, () => engine.now());
     this.drafts = new Drafts(engine, this.staging, this.tree);
   }
 
   get base(): SnapshotInfo | null {
+    this.assertWhole();
     return this.baseInfo;
   }
 
@@ -94,6 +112,7 @@ export class VolumeHandle extends View implements Volume {
   }
 
   sight(): Promise<Sight> {
+    this.assertWhole();
     const now = (): Sight => {
       const nodes = this.staging.pinned();
       return { tree: treeAt(nodes, this.tree.root()), nodes };
@@ -255,6 +274,7 @@ export class VolumeHandle extends View implements Volume {
       options.signal?.throwIfAborted();
       // A handle of its own, so that this one can commit and reload however long the batch takes.
       const scratch = new VolumeHandle(this.engine, this.currentVolume(), { readOnly: false });
+      scratch.assertWhole();
       const result = await uploadBatch({ engine: this.engine, edit, options, target: scratch.batchTarget() });
       await this.moving.run(() => this.moveTo(this.headPoint(), undefined));
       return result;
@@ -265,7 +285,13 @@ export class VolumeHandle extends View implements Volume {
     this.assertOpen();
     const path = options.path === undefined ? undefined : normalizePath(options.path);
     const from = options.from === undefined ? undefined : resolveRef(this.historyOf, options.from);
-    yield* this.whileOpen(this.historyOf.infos({ path, from: from?.generation, name: this.displayName() }));
+    const name = this.displayName();
+    const damaged = ({ id }: Step, error: Error): void =>
+      this.engine.diagnostics.log(
+        'warn',
+        `left snapshot ${digestToHex(id).slice(0, 12)} out of the history of '${name}': ${error.message}`,
+      );
+    yield* this.whileOpen(this.historyOf.infos({ path, from: from?.generation, name, damaged }));
   }
 
   async snapshot(ref: Ref = 'HEAD'): Promise<Snapshot> {
@@ -361,12 +387,18 @@ export class VolumeHandle extends View implements Volume {
 
   private editable(path: string): string {
     this.assertWritable();
+    this.assertWhole();
     return normalizePath(path);
   }
 
   private assertWritable(): void {
     this.assertOpen();
     if (this.readOnly) throw new ReadOnlyError(this.name === undefined ? 'this volume' : `volume '${this.name}'`);
+  }
+
+  /** @throws DamageError when the base cannot be read: nothing can be read or changed on top of it */
+  private assertWhole(): void {
+    if (this.baseDamage !== undefined) throw this.baseDamage;
   }
 
   /** Runs a section that may change the tree; no two run at once. */
@@ -407,6 +439,7 @@ export class VolumeHandle extends View implements Volume {
   /** A change of the base: one at a time, and not on a read-only handle. */
   private change<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     this.assertWritable();
+    this.assertWhole();
     return this.engine.run(() =>
       this.moving.run(() => {
         this.assertOpen();
@@ -452,6 +485,7 @@ export class VolumeHandle extends View implements Volume {
       this.tree.reset(root, head.root);
       this.basePoint = head;
       this.baseInfo = this.infoAt(head);
+      this.baseDamage = undefined;
       this.drafts.follow();
       this.engine.index.refresh();
       this.staging.replaceWith(this.stagedNow());

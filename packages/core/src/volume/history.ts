@@ -1,11 +1,12 @@
+import { isCairnError, unlessDamaged } from '../errors.js';
 import type { Digest } from '../hash/digest.js';
 import { digestToHex } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
 import type { VolumeId, VolumeRecord } from '../index/records.js';
-import { diffManifests } from '../manifest/diff.js';
+import { differsAt } from '../manifest/diff.js';
 import type { ManifestRoot } from '../manifest/entry.js';
-import { totals } from '../manifest/read.js';
+import { getEntry, totals, walkTree } from '../manifest/read.js';
 import type { NodeSource } from '../objects/node-store.js';
 import type { SnapshotRecord } from '../snapshot/record.js';
 import { decodeSnapshotRecord } from '../snapshot/record.js';
@@ -13,6 +14,18 @@ import type { SnapshotId, SnapshotInfo } from '../types.js';
 
 /** Steps read from the index at once. */
 const PAGE_STEPS = 256;
+
+/** Which snapshots are listed, and how. */
+export interface Listing {
+  /** Only those that changed what is there. */
+  path: string | undefined;
+  /** The generation to begin at. */
+  from: number | undefined;
+  /** The volume's name now. */
+  name: string;
+  /** Hears of each snapshot that is left out since it cannot be read. */
+  damaged: (step: Step, error: Error) => void;
+}
 
 /** One surviving snapshot of a volume. */
 export interface Step {
@@ -92,20 +105,43 @@ export class History {
     };
   }
 
-  /** What the public API tells of each snapshot, newest first; with `path` only of those that changed what is there. */
-  *infos({ path, from, name }: { path: string | undefined; from: number | undefined; name: string }): Generator<SnapshotInfo> {
+  /** What the public API tells of each snapshot, newest first. One that is damaged hides none of the others. */
+  *infos({ path, from, name, damaged }: Listing): Generator<SnapshotInfo> {
+    const steps = path === undefined ? this.newestFirst(from) : this.changing(path, from, damaged);
+    for (const step of steps) {
+      const info = readable(step, damaged, () => this.info(step.id, step.generation, name));
+      if (info !== undefined) yield info;
+    }
+  }
+
+  /** The snapshots that differ at a path from the one before them, of those that can be read there. */
+  private *changing(path: string, from: number | undefined, damaged: Listing['damaged']): Generator<Step> {
     let later: { step: Step; root: ManifestRoot } | undefined;
     for (const step of this.newestFirst(from)) {
-      if (path === undefined) {
-        yield this.info(step.id, step.generation, name);
-        continue;
+      const root = readable(step, damaged, () => this.record(step.id).root);
+      if (root === undefined) continue;
+      if (later !== undefined) {
+        const { step: newer, root: newerRoot } = later;
+        // Of two that cannot be compared one is damaged, and the other is still to be compared with the next.
+        const differs = unlessDamaged(() => differsAt(this.nodes, root, newerRoot, path));
+        if (differs === undefined && readable(newer, damaged, () => this.readAt(newerRoot, path)) !== undefined) {
+          readable(step, damaged, () => this.readAt(root, path));
+          continue;
+        }
+        if (differs === true) yield newer;
       }
-      const root = this.record(step.id).root;
-      if (later !== undefined && this.differAt(path, root, later.root)) yield this.info(later.step.id, later.step.generation, name);
       later = { step, root };
     }
-    if (path !== undefined && later !== undefined && this.differAt(path, null, later.root))
-      yield this.info(later.step.id, later.step.generation, name);
+    if (later === undefined) return;
+    const { step, root } = later;
+    if (readable(step, damaged, () => differsAt(this.nodes, null, root, path)) === true) yield step;
+  }
+
+  /** Reads the whole tree at a path and below. @throws DamageError */
+  private readAt(root: ManifestRoot, path: string): number {
+    let entries = getEntry(this.nodes, root, path) === undefined ? 0 : 1;
+    for (const _entry of walkTree(this.nodes, root, path)) entries++;
+    return entries;
   }
 
   /** A cursor of the index must not be left open while a consumer takes its time: closing the store under it crashes the process. */
@@ -117,12 +153,14 @@ export class History {
     }
     return steps;
   }
+}
 
-  /** Whether two trees differ at a path or below it. */
-  private differAt(path: string, older: ManifestRoot, newer: ManifestRoot): boolean {
-    for (const change of diffManifests(this.nodes, older, newer)) {
-      if (path === '' || change.path === path || change.path.startsWith(`${path}/`)) return true;
-    }
-    return false;
+function readable<T>(step: Step, damaged: Listing['damaged'], read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
+    damaged(step, error);
+    return undefined;
   }
 }

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, SnapshotNotFoundError } from '../errors.js';
+import { InvalidArgumentError, isCairnError, SnapshotNotFoundError } from '../errors.js';
 import type { Digest } from '../hash/digest.js';
 import { digestFromHex, digestToHex } from '../hash/digest.js';
 import type { Ref } from '../types.js';
@@ -59,8 +59,23 @@ function noSuchDate(ref: string): InvalidArgumentError {
   return new InvalidArgumentError(`no such date: '${ref}'`, 'write it as 2026-01-31 or 2026-01-31T12:00:00Z');
 }
 
-/** The newest snapshot made at or before a moment. */
+/**
+ * The newest snapshot made at or before a moment. A damaged one does not tell when it was made: it is passed over when the one
+ * before it is too young as well, and else it may be the very one that is meant.
+ * @throws DamageError then
+ */
 function atTime(history: History, timeMs: number, ref: string): { generation: number; id: Digest } {
-  for (const step of history.newestFirst()) if (history.record(step.id).createdAtMs <= timeMs) return step;
-  throw new SnapshotNotFoundError(ref);
+  let inDoubt: Error | undefined;
+  for (const step of history.newestFirst()) {
+    try {
+      const isYounger = history.record(step.id).createdAtMs > timeMs;
+      if (!isYounger && inDoubt === undefined) return step;
+      if (!isYounger) break;
+      inDoubt = undefined;
+    } catch (error) {
+      if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
+      inDoubt = error;
+    }
+  }
+  throw inDoubt ?? new SnapshotNotFoundError(ref);
 }
