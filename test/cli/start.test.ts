@@ -21,6 +21,7 @@ const COMMANDS = [
   'rollback',
   'verify',
   'repair',
+  'prune',
 ];
 const VOLUME_COMMANDS = ['create', 'list', 'info', 'rename', 'delete', 'fork', 'ls', 'get', 'put', 'rm', 'cp'];
 

@@ -329,6 +329,7 @@ describe('closing', () => {
       history: () => collect(volume.history()),
       diff: () => collect(volume.diff('HEAD')),
       tags: () => volume.tags(),
+      prune: () => volume.prune({ keepLast: 1 }),
       snapshot: () => volume.snapshot(),
       writeFile: () => volume.writeFile('b', 'x'),
       'file.read': () => reading.read(new Uint8Array(1)),

@@ -306,6 +306,7 @@ describe('an abort', () => {
       reload: (work) => volume.reload(work),
       rollback: (work) => volume.rollback('HEAD', work),
       batchUpload: (work) => volume.batchUpload((batch) => batch.putFile({ data: 'x' }, 'b'), work),
+      prune: (work) => volume.prune({ keepLast: 1 }, work),
       usage: (work) => store.usage(work),
       verify: (work) => store.verify(work),
       'verify, data too': (work) => store.verify({ ...work, readData: true }),

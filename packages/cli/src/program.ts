@@ -48,6 +48,7 @@ const GROUPS: [string, Entry[]][] = [
       { name: 'diff', summary: 'list what differs between two versions', load: () => import('./commands/diff.js') },
       { name: 'tag', summary: 'list, set or remove tags', load: () => import('./commands/tag.js') },
       { name: 'rollback', summary: 'bring an old version back, as a new one', load: () => import('./commands/rollback.js') },
+      { name: 'prune', summary: 'remove old versions by rules', load: () => import('./commands/prune.js') },
     ],
   ],
   [

@@ -46,6 +46,8 @@ export type {
   FileHandle,
   Metadata,
   Progress,
+  PrunePolicy,
+  PruneReport,
   ReadRequest,
   ReadView,
   Ref,

@@ -267,6 +267,34 @@ export interface Volume extends ReadView {
   tags(): Promise<{ name: string; snapshot: SnapshotId }[]>;
   /** A new commit with the tree of an old snapshot: history only grows. @throws CairnError `CAIRN_UNCOMMITTED_CHANGES` on a dirty handle. */
   rollback(ref: Ref, options?: CommitOptions): Promise<CommitResult>;
+  /**
+   * Takes out of history what no rule of the policy keeps; what is tagged and the head always stay, and so does a damaged
+   * snapshot. With `dryRun` it only reports. Handles and snapshots that are open go on as they are.
+   * @throws InvalidArgumentError for a policy without rules
+   */
+  prune(policy: PrunePolicy, options?: Work & { dryRun?: boolean }): Promise<PruneReport>;
+}
+
+/** Kept is what any of the rules keeps. */
+export interface PrunePolicy {
+  /** The newest so many. */
+  keepLast?: number;
+  /** Those whose generation is a multiple of this: pruning again by the same rule removes no more. */
+  keepEvery?: number;
+  /** Those made within this time before now. */
+  keepWithinMs?: number;
+  /** The `count` (default 1) best by a number in their metadata; of equal ones the newer. */
+  keepBest?: { metadata: string; order: 'min' | 'max'; count?: number };
+}
+
+/**
+ * `freed`: stored bytes that the removed snapshots alone kept, in the whole store: what a collection can then free.
+ * `kept` counts the snapshots that remain; `removed` is newest first.
+ */
+export interface PruneReport {
+  removed: SnapshotInfo[];
+  kept: number;
+  freed: number;
 }
 
 export interface FileHandle extends AsyncDisposable {

@@ -5,13 +5,11 @@ import { totals } from '../manifest/read.js';
 import type { NodeSource } from '../objects/node-store.js';
 import { decodeSnapshotRecord } from '../snapshot/record.js';
 import type { Reference } from '../snapshot/references.js';
-import { referencesOf } from '../snapshot/references.js';
+import { ObjectWalker, publishedBelow } from '../snapshot/walk-down.js';
 import type { SnapshotId, Usage, Work } from '../types.js';
 
 /** More than one snapshot, or volume, keeps the object. */
 const SHARED = -1;
-/** Objects between two turns of the event loop. */
-const OBJECTS_PER_TURN = 4096;
 
 interface Keeper {
   volume: number;
@@ -29,8 +27,17 @@ export async function measureUsage(index: IndexReader, nodes: NodeSource, work: 
   const keepers = new Map<string, Keeper>();
   const volumes = index.volumes().map((record) => ({ record, snapshots: [...index.generations(record.id)] }));
   let logical = 0;
-  let visited = 0;
   let files = 0;
+  let keeper = { volume: 0, number: 0 };
+  const walker = new ObjectWalker({
+    enter: (reference) => keep(keepers, index, reference, keeper.volume, keeper.number),
+    below: publishedBelow(nodes),
+    pause: async () => {
+      work.signal?.throwIfAborted();
+      work.onProgress?.({ phase: 'usage', bytes: logical, files, newBytes: 0 });
+      await new Promise(setImmediate);
+    },
+  });
   const counted = new Set<string>();
   const snapshotIds: { volume: number; id: string }[] = [];
 
@@ -45,16 +52,8 @@ export async function measureUsage(index: IndexReader, nodes: NodeSource, work: 
         logical += sums.sizeBytes;
         files += sums.files;
       }
-      const waiting: Reference[] = [{ kind: ObjectKind.snapshot, digest: snapshot }];
-      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-        if (!keep(keepers, index, next, volume, number)) continue;
-        if (next.kind !== ObjectKind.chunk) waiting.push(...referencesOf(next.kind, nodes.get(next.kind, next.digest)));
-        if (++visited % OBJECTS_PER_TURN === 0) {
-          work.signal?.throwIfAborted();
-          work.onProgress?.({ phase: 'usage', bytes: logical, files, newBytes: 0 });
-          await new Promise(setImmediate);
-        }
-      }
+      keeper = { volume, number };
+      await walker.from({ kind: ObjectKind.snapshot, digest: snapshot });
     }
   }
   return report(

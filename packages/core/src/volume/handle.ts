@@ -24,6 +24,8 @@ import type {
   CommitOptions,
   CommitResult,
   FileHandle,
+  PrunePolicy,
+  PruneReport,
   ReadView,
   Ref,
   Snapshot,
@@ -46,6 +48,7 @@ import type { Engine } from './engine.js';
 import { History, type Step } from './history.js';
 import { OpenFile } from './open-file.js';
 import { checkTagName, normalizePath } from './paths.js';
+import { pruneVolume } from './prune.js';
 import type { Sight } from './read-view.js';
 import { requireFile, View } from './read-view.js';
 import { resolveRef } from './resolve-ref.js';
@@ -325,6 +328,12 @@ export class VolumeHandle extends View implements Volume {
   async tags(): Promise<{ name: string; snapshot: SnapshotId }[]> {
     this.assertOpen();
     return Promise.resolve(this.historyOf.tags());
+  }
+
+  async prune(policy: PrunePolicy, options: Work & { dryRun?: boolean } = {}): Promise<PruneReport> {
+    if (options.dryRun === true) this.assertOpen();
+    else this.assertWritable();
+    return this.engine.run(() => pruneVolume({ engine: this.engine, history: this.historyOf, name: this.displayName(), policy, options }));
   }
 
   override async close(): Promise<void> {
