@@ -330,6 +330,7 @@ describe('closing', () => {
       diff: () => collect(volume.diff('HEAD')),
       tags: () => volume.tags(),
       prune: () => volume.prune({ keepLast: 1 }),
+      watch: () => collect(volume.watch()),
       snapshot: () => volume.snapshot(),
       writeFile: () => volume.writeFile('b', 'x'),
       'file.read': () => reading.read(new Uint8Array(1)),

@@ -261,6 +261,13 @@ export interface Volume extends ReadView {
   snapshot(ref?: Ref): Promise<Snapshot>;
   /** What changed between two snapshots, of this volume or of others of the store (`to` defaults to the head), by path; modification times alone are no change. */
   diff(from: Ref | Snapshot, to?: Ref | Snapshot): AsyncIterable<Change>;
+  /**
+   * The newest head, each time that there is one newer than this handle's base and than the one before, whoever committed it on
+   * this machine. Of heads that come quickly one after the other only the newest is given; `history()` has the others. The handle
+   * stays on its base until `reload()`. Waiting for the next one keeps the process alive. An abort rejects with `signal.reason`.
+   * @throws ClosedError when the handle or its store closes, VolumeNotFoundError when the volume is deleted
+   */
+  watch(options?: { signal?: AbortSignal | undefined }): AsyncIterable<SnapshotInfo>;
   /** @throws AlreadyExistsError when the tag names another snapshot, unless `force`. */
   tag(name: string, ref?: Ref, options?: { force?: boolean }): Promise<void>;
   untag(name: string): Promise<void>;

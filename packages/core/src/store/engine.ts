@@ -52,7 +52,7 @@ export class StoreEngine implements Engine, SharedEngine {
   private readonly clock: () => Date;
   private readonly underWay = new Set<Promise<unknown>>();
   private madeScanner: GearScanner | undefined;
-  private closed = false;
+  private readonly ending = new AbortController();
 
   private constructor(layout: StoreLayout, format: StoreFormat, readOnly: boolean, options: EngineOptions) {
     this.layout = layout;
@@ -114,12 +114,16 @@ export class StoreEngine implements Engine, SharedEngine {
     return (this.madeScanner ??= new WasmGearScanner());
   }
 
+  get ended(): AbortSignal {
+    return this.ending.signal;
+  }
+
   now(): Date {
     return this.clock();
   }
 
   assertOpen(): void {
-    if (this.closed) throw new ClosedError('store');
+    if (this.ended.aborted) throw new ClosedError('store');
   }
 
   async run<T>(work: () => Promise<T>): Promise<T> {
@@ -144,7 +148,7 @@ export class StoreEngine implements Engine, SharedEngine {
     const awake = setInterval(() => undefined, 60_000);
     try {
       while (this.underWay.size > 0) await Promise.allSettled(this.underWay);
-      this.closed = true;
+      this.ending.abort();
       await this.pool.close();
       await this.publisher.close();
       this.data.close();

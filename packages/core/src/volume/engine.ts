@@ -3,12 +3,14 @@ import type { Hasher } from '../hash/hasher.js';
 import type { IndexReader } from '../index/reader.js';
 import type { Ingest } from '../ingest/ingest.js';
 import type { PublishedObjects } from '../objects/staging.js';
+import type { StoreLayout } from '../pack/store-layout.js';
 import type { Publisher } from '../publish/publisher.js';
 import type { DataReader } from '../reading/data-reader.js';
 import type { Diagnostics } from '../util/diagnostics.js';
 
 /** What volumes need of an open store: the parts below them, wired by the layer above. */
 export interface Engine {
+  readonly layout: StoreLayout;
   readonly readOnly: boolean;
   readonly hasher: Hasher;
   /** Finds chunk boundaries of small data on the calling thread. */
@@ -22,6 +24,8 @@ export interface Engine {
   readonly data: DataReader;
   readonly verifyReads: boolean;
   readonly diagnostics: Diagnostics;
+  /** Aborted once the store is closed, for what waits without a call under way. */
+  readonly ended: AbortSignal;
   now(): Date;
   /** @throws ClosedError once the store is closed, by its last user. */
   assertOpen(): void;

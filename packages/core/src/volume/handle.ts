@@ -55,6 +55,7 @@ import { resolveRef } from './resolve-ref.js';
 import { SnapshotView, treeAt } from './snapshot-view.js';
 import { stagedBelow } from '../snapshot/staged-below.js';
 import { storeBytes } from './store-bytes.js';
+import { watchHeads } from './watch.js';
 import { WorkingTree } from './working-tree.js';
 
 /** Objects held in memory before a commit; beyond this they go to a pack early. */
@@ -77,6 +78,8 @@ export class VolumeHandle extends View implements Volume {
   private readonly editing = new Mutex();
   /** Guards the base: commit, reload and rollback one after another. */
   private readonly moving = new Mutex();
+  /** Ends what waits, when the handle closes. */
+  private readonly closing = new AbortController();
   private basePoint: Point;
   private baseInfo: SnapshotInfo | null;
   /** Why the base cannot be read. What needs it is refused with this; history and older snapshots do not. */
@@ -308,6 +311,19 @@ export class VolumeHandle extends View implements Volume {
     yield* this.whileOpen(changesBetween(this.engine.nodes, this.rootOf(from), this.rootOf(to)));
   }
 
+  watch({ signal }: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<SnapshotInfo> {
+    this.assertOpen();
+    return watchHeads({
+      engine: this.engine,
+      history: this.historyOf,
+      from: this.basePoint.generation,
+      name: () => this.displayName(),
+      signal,
+      closing: this.closing.signal,
+      assertOpen: () => this.assertOpen(),
+    });
+  }
+
   async tag(name: string, ref: Ref = 'HEAD', options: { force?: boolean } = {}): Promise<void> {
     this.assertWritable();
     checkTagName(name);
@@ -339,6 +355,7 @@ export class VolumeHandle extends View implements Volume {
   override async close(): Promise<void> {
     if (this.isClosed) return;
     await this.moving.run(() => super.close());
+    this.closing.abort();
     if (this.name !== undefined || this.readOnly) return;
     const deleted = this.engine.run(() =>
       this.engine.publisher.change({ type: 'volume-deleted', volumeId: this.volumeId }, { allowMissing: true }),
