@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { safetensorsHeader } from '../chunking/samples.js';
 import { lines, noise, RECENT, useWorkplace } from './support/cairn.js';
 
 const place = useWorkplace('shared');
@@ -77,6 +78,30 @@ describe('diff', () => {
       { type: 'modified', path: 'a', before: { size: WEIGHTS.length }, after: { size: WEIGHTS.length + 4 } },
       { type: 'added', path: 'b b', changedBytes: 1 },
     ]);
+  });
+
+  test('--tensors names what differs within weights', async () => {
+    const { at } = place;
+    const model = (version: string): Buffer =>
+      Buffer.concat([
+        safetensorsHeader([
+          { name: 'embed', offsets: [0, 1000] },
+          { name: 'head', offsets: [1000, 1000 + (1 << 20) + 5] },
+        ]),
+        noise('embed', 1000),
+        noise('head', 1 << 20),
+        Buffer.from(version),
+      ]);
+    await at.seed('weights');
+    for (const version of ['one..', 'two..']) {
+      writeFileSync(at.path('m.safetensors'), model(version));
+      await at.ok('put', 'weights', 'm.safetensors', '-f');
+    }
+    expect((await at.ok('diff', 'weights', '--tensors')).stdout).toBe('M\tm.safetensors\t5\nM\tm.safetensors\t5\thead\t1\t2\n');
+    expect(await at.records('diff', 'weights', '--tensors')).toMatchObject([
+      { path: 'm.safetensors', tensors: [{ name: 'head', type: 'modified', changedBlocks: 1, blocks: 2, changedBytes: 5 }] },
+    ]);
+    expect((await at.records('diff', 'weights'))[0]).not.toHaveProperty('tensors');
   });
 
   test('compares versions of two volumes', async () => {

@@ -58,6 +58,7 @@ export type {
   Store,
   StoreInfo,
   StoreOptions,
+  TensorChange,
   TensorInfo,
   Usage,
   VerifyReport,

@@ -259,8 +259,8 @@ export interface Volume extends ReadView {
    */
   history(options?: { path?: string; from?: Ref }): AsyncIterable<SnapshotInfo>;
   snapshot(ref?: Ref): Promise<Snapshot>;
-  /** What changed between two snapshots, of this volume or of others of the store (`to` defaults to the head), by path; modification times alone are no change. */
-  diff(from: Ref | Snapshot, to?: Ref | Snapshot): AsyncIterable<Change>;
+  /** What changed between two snapshots, of this volume or of others of the store (`to` defaults to the head), by path; modification times alone are no change. With `tensors` also which tensors of weights. */
+  diff(from: Ref | Snapshot, to?: Ref | Snapshot, options?: { tensors?: boolean }): AsyncIterable<Change>;
   /**
    * The newest head, each time that there is one newer than this handle's base and than the one before, whoever committed it on
    * this machine. Of heads that come quickly one after the other only the newest is given; `history()` has the others. The handle
@@ -345,6 +345,19 @@ export interface Change {
   before?: FileEntry;
   after?: FileEntry;
   /** Bytes of `after` that lie in chunks which `before` does not have; of a removed file, all its bytes. */
+  changedBytes: number;
+  /** Where asked for, and a side is a safetensors or GGUF file: its tensors that differ, by name; those of a removed file, too. */
+  tensors?: TensorChange[];
+}
+
+/** A tensor that differs between two versions of a file, compared block by block; `blocks`: all that it has now, or had. */
+export interface TensorChange {
+  name: string;
+  /** `modified` with no changed block: the same bytes under another dtype or shape, or fewer of them. */
+  type: 'added' | 'modified' | 'removed';
+  changedBlocks: number;
+  /** A block has 1 MiB, the last one of a tensor what is left. */
+  blocks: number;
   changedBytes: number;
 }
 

@@ -1,7 +1,7 @@
 import type { ContentRef } from '../content/content.js';
 import { chunksOf } from '../content/content.js';
 import { digestKey } from '../hash/digest.js';
-import { diffManifests } from '../manifest/diff.js';
+import { diffManifests, type ManifestChange } from '../manifest/diff.js';
 import type { Entry, ManifestRoot } from '../manifest/entry.js';
 import type { NodeSource } from '../objects/node-store.js';
 import type { Change } from '../types.js';
@@ -9,15 +9,17 @@ import { toFileEntry } from './read-view.js';
 
 /** What differs between two trees, path by path. Equal subtrees cost nothing. */
 export function* changesBetween(nodes: NodeSource, from: ManifestRoot, to: ManifestRoot): Generator<Change> {
-  for (const { path, before, after } of diffManifests(nodes, from, to)) {
-    yield {
-      type: before === undefined ? 'added' : after === undefined ? 'removed' : 'modified',
-      path,
-      ...(before === undefined ? {} : { before: toFileEntry(path, before) }),
-      ...(after === undefined ? {} : { after: toFileEntry(path, after) }),
-      changedBytes: changedBytes(nodes, before, after),
-    };
-  }
+  for (const change of diffManifests(nodes, from, to)) yield toChange(nodes, change);
+}
+
+export function toChange(nodes: NodeSource, { path, before, after }: ManifestChange): Change {
+  return {
+    type: before === undefined ? 'added' : after === undefined ? 'removed' : 'modified',
+    path,
+    ...(before === undefined ? {} : { before: toFileEntry(path, before) }),
+    ...(after === undefined ? {} : { after: toFileEntry(path, after) }),
+    changedBytes: changedBytes(nodes, before, after),
+  };
 }
 
 function changedBytes(nodes: NodeSource, before: Entry | undefined, after: Entry | undefined): number {
@@ -31,7 +33,7 @@ function changedBytes(nodes: NodeSource, before: Entry | undefined, after: Entry
   return changed;
 }
 
-function contentOf(entry: Entry | undefined): ContentRef | undefined {
+export function contentOf(entry: Entry | undefined): ContentRef | undefined {
   return entry?.type === 'file' ? entry.content : undefined;
 }
 

@@ -42,6 +42,7 @@ import type { Point } from './commit.js';
 import { chunkBytesOf, commitTree } from './commit.js';
 import { copyEntries } from './copy.js';
 import { changesBetween, countChanges } from './diff.js';
+import { tensorChangesBetween } from './diff-tensors.js';
 import type { SharedDraft } from './drafts.js';
 import { Drafts } from './drafts.js';
 import type { Engine } from './engine.js';
@@ -306,9 +307,14 @@ export class VolumeHandle extends View implements Volume {
     return new SnapshotView(this.engine, this.historyOf.info(id, generation, this.displayName()), this.historyOf.record(id).root);
   }
 
-  async *diff(from: Ref | Snapshot, to: Ref | Snapshot = 'HEAD'): AsyncGenerator<Change> {
+  async *diff(from: Ref | Snapshot, to: Ref | Snapshot = 'HEAD', options: { tensors?: boolean } = {}): AsyncGenerator<Change> {
     this.assertOpen();
-    yield* this.whileOpen(changesBetween(this.engine.nodes, this.rootOf(from), this.rootOf(to)));
+    const roots = [this.rootOf(from), this.rootOf(to)] as const;
+    const changes = options.tensors === true ? tensorChangesBetween(this.engine, ...roots) : changesBetween(this.engine.nodes, ...roots);
+    for await (const change of changes) {
+      yield change;
+      this.assertOpen();
+    }
   }
 
   watch({ signal }: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<SnapshotInfo> {

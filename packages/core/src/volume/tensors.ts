@@ -3,15 +3,13 @@ import type { TensorHeader } from '../chunking/tensor-header.js';
 import type { ContentRef } from '../content/content.js';
 import { buildContent, chunksOf, contentId } from '../content/content.js';
 import { InvalidArgumentError } from '../errors.js';
-import type { NodeSink } from '../objects/node-store.js';
+import type { NodeSink, NodeSource } from '../objects/node-store.js';
 import type { TensorInfo } from '../types.js';
 import type { Engine } from './engine.js';
 import { joinPath, normalizePath, parentOf } from './paths.js';
 import type { Sight } from './read-view.js';
 import { requireFile } from './read-view.js';
 
-/** Prefix bytes read at first: enough for the header of most models. */
-const FIRST_PREFIX_BYTES = 1 << 20;
 /** A shard index is small; a larger file of that name is none. */
 const MAX_SHARD_INDEX_BYTES = 64 << 20;
 
@@ -28,7 +26,7 @@ export async function readTensors(engine: Engine, sight: Sight, path: string): P
 
 async function fileTensors(engine: Engine, sight: Sight, path: string): Promise<TensorInfo[]> {
   const content = requireFile(sight.tree, path);
-  const headers = await tensorHeaders(engine, sight, content);
+  const headers = await tensorHeaders(engine, sight.nodes, content);
   if (headers === undefined) {
     throw new InvalidArgumentError(
       `'${path}' is neither a safetensors nor a GGUF file`,
@@ -46,12 +44,14 @@ async function fileTensors(engine: Engine, sight: Sight, path: string): Promise<
   }));
 }
 
-/** Reads as much of the file's beginning as the header needs. */
-async function tensorHeaders(engine: Engine, sight: Sight, content: ContentRef): Promise<TensorHeader[] | undefined> {
-  let want = Math.min(FIRST_PREFIX_BYTES, content.length);
+/** The tensors of a file, by offset; undefined when it is no file of weights. Reads as much of its beginning as the header needs. */
+export async function tensorHeaders(engine: Engine, nodes: NodeSource, content: ContentRef): Promise<TensorHeader[] | undefined> {
+  // A chunk is read as a whole in any case, and the header has its own: of most models the first one is all of it.
+  const [first] = chunksOf(nodes, content, 0, 1);
+  let want = first?.length ?? 0;
   for (;;) {
     const prefix = new Uint8Array(want);
-    await engine.data.readInto([{ content, position: 0, target: prefix }], { nodes: sight.nodes, verify: engine.verifyReads });
+    await engine.data.readInto([{ content, position: 0, target: prefix }], { nodes, verify: engine.verifyReads });
     const result = detectLayout(prefix, want === content.length);
     if ('layout' in result)
       return result.layout.format === 'generic'
