@@ -155,11 +155,14 @@ describe('put', () => {
     expect(await at.json('put', 'v', 'f', '-f')).toMatchObject({ added: 0, modified: 1 });
   });
 
-  test('--exclude leaves out what matches', async () => {
+  test('--exclude and .cairnignore leave out what matches', async () => {
     const { at } = place;
     makeFolder('m');
     await at.ok('put', 'v', 'm', '--exclude', '*.bin', '--exclude', 'sub folder/');
     expect(await at.tree('v')).toEqual(['m', 'm/latest', 'm/run.sh']);
+    writeFileSync(at.path('m', '.cairnignore'), '*.sh\nlatest\n');
+    await at.ok('put', 'v', 'm', '/n', '--exclude', '!latest', '--exclude', '*.bin', '--exclude', 'sub folder/');
+    expect((await at.tree('v')).filter((path) => path.startsWith('n'))).toEqual(['n', 'n/.cairnignore', 'n/latest']);
   });
 
   test('what is in the store already is not new', async () => {

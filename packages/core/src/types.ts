@@ -315,7 +315,10 @@ export interface FileHandle extends AsyncDisposable {
 
 export interface Batch {
   putFile(local: string | URL | { data: Bytes }, remotePath: string, options?: { executable?: boolean }): Promise<void>;
-  /** `ignore`: patterns with gitignore rules, relative to `localPath`. */
+  /**
+   * Leaves out what the files `.cairnignore` in the folder and its subfolders say, by the rules of gitignore; these files
+   * themselves are stored. `ignore`: more such patterns, relative to `localPath`, which win over those files.
+   */
   putDirectory(localPath: string, remotePath: string, options?: { ignore?: string[] }): Promise<void>;
 }
 

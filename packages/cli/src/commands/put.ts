@@ -38,7 +38,8 @@ export const define: Define = (command, act) => {
       'after',
       example(
         "cairn put models ./llama-3 / -m 'step 1000' --meta loss=0.31",
-        'One version for all of it, visible when all of it is stored. Run again after an interruption, it stores only what is missing.',
+        'One version for all of it, visible when all of it is stored. Run again after an interruption, it stores only what is missing.\n' +
+          'Files named .cairnignore say what is left out of their folder, as .gitignore does; --exclude wins over them.',
       ),
     )
     .action(act(put));

@@ -1,10 +1,11 @@
 import type { Dirent } from 'node:fs';
-import { closeSync, lstatSync, promises as fs, readlinkSync, readSync, statSync } from 'node:fs';
+import { closeSync, lstatSync, promises as fs, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CairnError, FileNotFoundError, InvalidPathError, SourceChangedError, wrapIoError } from '../errors.js';
+import { CairnError, FileNotFoundError, InvalidArgumentError, InvalidPathError, SourceChangedError, wrapIoError } from '../errors.js';
 import type { SourceStat } from '../ingest/source.js';
 import { isUnchanged, openSource, settledStat, sourceStat, statOf } from '../ingest/source.js';
+import { IGNORE_FILE, IgnoreRules } from './ignore-rules.js';
 import { joinPath, normalizePath } from './paths.js';
 
 /** A local file, symlink or folder that is to be stored at `remotePath`. */
@@ -19,6 +20,8 @@ export interface LocalEntry {
 
 /** Local entries looked at between two turns of the event loop. */
 const ENTRIES_PER_TURN = 512;
+/** Every pattern costs time at every path. */
+const MAX_IGNORE_FILE_BYTES = 1 << 20;
 /** Attempts to read a small file that keeps changing. */
 const READ_ATTEMPTS = 3;
 
@@ -39,7 +42,7 @@ export function localEntry(local: string | URL, remotePath: string): LocalEntry 
 
 /**
  * A local folder and all below it, a run of entries at a time, folders before what they hold, in the order of names.
- * Sockets, pipes and devices are passed over and told to `skipped`. `patterns` follow gitignore rules.
+ * Sockets, pipes and devices are passed over and told to `skipped`; what `patterns` or ignore files exclude is left out.
  */
 export async function* localTree(
   localPath: string,
@@ -50,16 +53,20 @@ export async function* localTree(
   const root = localEntry(localPath, remotePath);
   if (root.type !== 'directory')
     throw new CairnError('ENOTDIR', `'${localPath}' is no folder`, { hint: 'use putFile() for a single file' });
-  // Loaded when used: it takes longer than all other imports of a small command.
-  const ignored = patterns.length > 0 ? (await import('ignore')).default().add(patterns) : undefined;
   if (remotePath !== '') yield [root];
-  const waiting: { local: string; inside: string }[] = [{ local: localPath, inside: '' }];
+  const waiting: { local: string; inside: string; above: IgnoreRules }[] = [
+    { local: localPath, inside: '', above: new IgnoreRules(patterns) },
+  ];
   for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
     const below: typeof waiting = [];
     let run: LocalEntry[] = [];
-    for (const child of await readFolder(folder.local)) {
+    const children = await readFolder(folder.local);
+    const rules = children.some((child) => child.name === IGNORE_FILE && child.isFile())
+      ? folder.above.within(folder.inside, readIgnoreFile(join(folder.local, IGNORE_FILE)))
+      : folder.above;
+    for (const child of children) {
       const inside = joinPath(folder.inside, child.name);
-      if (ignored?.ignores(child.isDirectory() ? `${inside}/` : inside) === true) continue;
+      if (rules.ignores(inside, child.isDirectory())) continue;
       const local = join(folder.local, child.name);
       const entry = entryAt(local, joinPath(remotePath, normalizePath(inside)), lstatSync);
       if (entry === undefined) {
@@ -67,7 +74,7 @@ export async function* localTree(
         continue;
       }
       run.push(entry);
-      if (entry.type === 'directory') below.push({ local, inside });
+      if (entry.type === 'directory') below.push({ local, inside, above: rules });
       if (run.length === ENTRIES_PER_TURN) {
         yield run;
         run = [];
@@ -126,7 +133,7 @@ function entryAt(localPath: string, remotePath: string, look: typeof lstatSync):
 }
 
 /** Names are read as bytes: one that is no UTF-8 must not be stored under another name without a word. */
-async function readFolder(path: string): Promise<{ name: string; isDirectory(): boolean }[]> {
+async function readFolder(path: string): Promise<{ name: string; isDirectory(): boolean; isFile(): boolean }[]> {
   let children: Dirent<Buffer>[];
   try {
     children = await fs.readdir(path, { withFileTypes: true, encoding: 'buffer' });
@@ -136,9 +143,22 @@ async function readFolder(path: string): Promise<{ name: string; isDirectory(): 
   const named = children.map((child) => {
     const name = child.name.toString('utf8');
     if (!Buffer.from(name, 'utf8').equals(child.name)) throw new InvalidPathError(join(path, name), 'its name is not UTF-8');
-    return { name, isDirectory: () => child.isDirectory() };
+    return { name, isDirectory: () => child.isDirectory(), isFile: () => child.isFile() };
   });
   return named.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The text of an ignore file. @throws InvalidArgumentError when it is too large to be one */
+export function readIgnoreFile(path: string): string {
+  try {
+    if (statSync(path).size <= MAX_IGNORE_FILE_BYTES) return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw localError(error, path);
+  }
+  throw new InvalidArgumentError(
+    `'${path}' is larger than ${MAX_IGNORE_FILE_BYTES} bytes`,
+    'a file of that name holds patterns: shorten or rename it',
+  );
 }
 
 function localError(error: unknown, path: string): unknown {
