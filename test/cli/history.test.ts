@@ -22,12 +22,17 @@ beforeAll(async () => {
 });
 
 describe('log', () => {
-  test('prints id, age, files, new bytes, message and tags, newest first', async () => {
-    const [third, second, first, ...others] = lines((await place.at.ok('log', 'v')).stdout);
+  test('prints id, age, changed files, new bytes, tags and message, newest first', async () => {
+    const { at } = place;
+    const [heading, third, second, first, ...others] = lines((await at.ok('log', 'v')).stdout);
     expect(others).toEqual([]);
-    expect(third).toMatch(new RegExp(`^${ids[0]!.slice(0, 12)} +${RECENT} +2 files +[\\d.]+ [KM]iB new +third$`));
-    expect(second).toMatch(/ 2 files +1 B new +second \(mid\)$/);
-    expect(first).toMatch(/ 1 file +293 KiB new +first$/);
+    expect(heading).toMatch(/^VERSION +AGE +CHANGED +NEW +MESSAGE$/);
+    expect(third).toMatch(new RegExp(`^${ids[0]!.slice(0, 12)} +${RECENT} +~1 +[\\d.]+ [KM]iB  third$`));
+    expect(second).toMatch(/ \+1 +1 B {2}\(mid\) second$/);
+    expect(first).toMatch(/ \+1 +293 KiB {2}first$/);
+    expect(new Set([heading!.indexOf('MESSAGE'), third!.indexOf('third'), first!.indexOf('first')]).size).toBe(1);
+    await at.seed('empty');
+    expect((await at.ok('log', 'empty')).stdout).toBe('');
   });
 
   test('-n limits, REF begins further back, PATH keeps what changed it', async () => {
@@ -44,7 +49,16 @@ describe('log', () => {
   test('--json prints one version a line', async () => {
     expect(await place.at.records('log', 'v', '-n', '2')).toMatchObject([
       { id: ids[0], parent: ids[1], volume: 'v', generation: 3, message: 'third', tags: [], files: 2, size: WEIGHTS.length + 5 },
-      { id: ids[1], parent: ids[2], generation: 2, tags: ['mid'], files: 2, size: WEIGHTS.length + 1, newBytes: 1 },
+      {
+        id: ids[1],
+        parent: ids[2],
+        generation: 2,
+        tags: ['mid'],
+        files: 2,
+        size: WEIGHTS.length + 1,
+        newBytes: 1,
+        changes: { added: 1, modified: 0, removed: 0 },
+      },
     ]);
   });
 });

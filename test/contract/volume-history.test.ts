@@ -167,6 +167,26 @@ describe('history', () => {
     expect(await of('never')).toEqual([]);
   });
 
+  test('counts on request what each snapshot changed since the one before that survives', async () => {
+    const volume = await newVolume();
+    await writeAll(volume, { a: '1', 'd/b': '1', 'd/c': '1' });
+    await volume.commit();
+    await volume.writeFile('a', '2');
+    await volume.symlink('a', 'link');
+    await volume.commit();
+    await volume.remove('d', { recursive: true });
+    await volume.mkdir('empty');
+    await volume.commit();
+    await volume.commit({ message: 'nothing' });
+    const changes = async (options: { path?: string } = {}): Promise<(number[] | undefined)[]> =>
+      (await collect(volume.history({ ...options, changes: true }))).map(({ changes: counts }) => counts && Object.values(counts));
+    expect(await changes()).toEqual([[0, 0, 0], [0, 0, 2], [1, 1, 0], [3, 0, 0]]); // prettier-ignore
+    expect(await changes({ path: 'd' })).toEqual([[0, 0, 2], [3, 0, 0]]); // prettier-ignore
+    expect((await collect(volume.history()))[0]).not.toHaveProperty('changes');
+    await volume.prune({ keepEvery: 3 });
+    expect(await changes()).toEqual([[0, 0, 0], [2, 0, 0]]); // prettier-ignore
+  });
+
   test('of a path, is that of a plain model, whatever was written, removed and put back', async () => {
     const paths = ['a', 'd/a', 'd/e/f', 'd', 'd/e'];
     const edit = fc.record({ path: fc.constantFrom(...paths), text: fc.option(fc.constantFrom('1', '2')) });

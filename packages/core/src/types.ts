@@ -221,6 +221,8 @@ export interface SnapshotInfo {
   /** Bytes of its commit in chunks that the store did not have before. */
   newBytes: number;
   tags: string[];
+  /** Files and symlinks that differ from the surviving snapshot before it; where `history` was asked for it. */
+  changes?: { added: number; modified: number; removed: number };
 }
 
 /** A handle: a base snapshot and this handle's own uncommitted changes, which nobody else sees before `commit()`. */
@@ -255,9 +257,9 @@ export interface Volume extends ReadView {
   batchUpload(edit: (batch: Batch) => Promise<void>, options?: CommitOptions & { force?: boolean }): Promise<CommitResult>;
   /**
    * Newest first. With `path`: only the snapshots that changed what is at that path, or below it. A damaged snapshot is left
-   * out and told to the logger; `snapshot(id)` of it says what is wrong.
+   * out and told to the logger; `snapshot(id)` of it says what is wrong. With `changes` each says how many files it changed.
    */
-  history(options?: { path?: string; from?: Ref }): AsyncIterable<SnapshotInfo>;
+  history(options?: { path?: string; from?: Ref; changes?: boolean }): AsyncIterable<SnapshotInfo>;
   snapshot(ref?: Ref): Promise<Snapshot>;
   /** What changed between two snapshots, of this volume or of others of the store (`to` defaults to the head), by path; modification times alone are no change. With `tensors` also which tensors of weights. */
   diff(from: Ref | Snapshot, to?: Ref | Snapshot, options?: { tensors?: boolean }): AsyncIterable<Change>;

@@ -1,7 +1,7 @@
 import type { SnapshotInfo } from '@cairn/core';
 import type { Context } from '../context.js';
 import { UsageError } from '../errors.js';
-import { age, count, paint, printable, shortId, size } from '../format.js';
+import { age, paint, printable, shortId, size } from '../format.js';
 import { onePath, parsePlace } from '../place.js';
 import { example, type Define } from '../program.js';
 import { withVolume } from '../store.js';
@@ -22,6 +22,7 @@ async function log(context: Context, placeText: string, pathArgument: string | u
   const limit = options.maxCount ?? Infinity;
   await withVolume(context, where.volume, async (volume) => {
     const about = {
+      changes: true,
       ...(path === undefined ? {} : { path: onePath(where, pathArgument) }),
       ...(where.ref === undefined ? {} : { from: where.ref }),
     };
@@ -30,17 +31,39 @@ async function log(context: Context, placeText: string, pathArgument: string | u
     for await (const info of volume.history(about)) {
       context.signal.throwIfAborted();
       if (context.json) await context.output.json(info);
-      else await context.output.line(line(info));
+      else {
+        if (shown === 0) await context.output.line(heading());
+        await context.output.line(line(info));
+      }
       if (++shown >= limit) break;
     }
   });
 }
 
 /** Fixed widths, the message last: a long history appears as it is read. */
+const WIDTHS = { id: 12, age: 14, changed: 12, bytes: 9 };
+
+function heading(): string {
+  const { id, age: ageWidth, changed, bytes } = WIDTHS;
+  return paint(
+    'bold',
+    `${'VERSION'.padEnd(id)}  ${'AGE'.padEnd(ageWidth)}  ${'CHANGED'.padEnd(changed)}  ${'NEW'.padStart(bytes)}  MESSAGE`,
+  );
+}
+
 function line(info: SnapshotInfo): string {
-  const tags = info.tags.length > 0 ? ` ${paint('green', `(${info.tags.join(', ')})`)}` : '';
-  const figures = `${count(info.files, 'file').padStart(10)}  ${size(info.newBytes).padStart(10)} new`;
-  return `${paint('yellow', shortId(info.id))}  ${age(info.createdAt).padEnd(14)}  ${figures}  ${printable(info.message)}${tags}`.trimEnd();
+  const id = paint('yellow', shortId(info.id));
+  const figures = `${age(info.createdAt).padEnd(WIDTHS.age)}  ${changed(info).padEnd(WIDTHS.changed)}  ${size(info.newBytes).padStart(WIDTHS.bytes)}`;
+  const tags = info.tags.length > 0 ? [paint('green', `(${info.tags.join(', ')})`)] : [];
+  return `${id}  ${figures}  ${[...tags, printable(info.message)].join(' ')}`.trimEnd();
+}
+
+/** Files added, modified and removed. */
+function changed({ changes }: SnapshotInfo): string {
+  if (changes === undefined) return '?';
+  const { added, modified, removed } = changes;
+  const parts = [added > 0 ? `+${added}` : '', modified > 0 ? `~${modified}` : '', removed > 0 ? `-${removed}` : ''];
+  return parts.filter((part) => part !== '').join(' ') || '-';
 }
 
 function parseCount(text: string): number {

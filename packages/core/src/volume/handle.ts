@@ -288,7 +288,7 @@ export class VolumeHandle extends View implements Volume {
     });
   }
 
-  async *history(options: { path?: string; from?: Ref } = {}): AsyncGenerator<SnapshotInfo> {
+  async *history(options: { path?: string; from?: Ref; changes?: boolean } = {}): AsyncGenerator<SnapshotInfo> {
     this.assertOpen();
     const path = options.path === undefined ? undefined : normalizePath(options.path);
     const from = options.from === undefined ? undefined : resolveRef(this.historyOf, options.from);
@@ -298,7 +298,8 @@ export class VolumeHandle extends View implements Volume {
         'warn',
         `left snapshot ${digestToHex(id).slice(0, 12)} out of the history of '${name}': ${error.message}`,
       );
-    yield* this.whileOpen(this.historyOf.infos({ path, from: from?.generation, name, damaged }));
+    const changes = options.changes === true;
+    yield* this.whileOpen(this.historyOf.infos({ path, from: from?.generation, name, changes, damaged }));
   }
 
   async snapshot(ref: Ref = 'HEAD'): Promise<Snapshot> {

@@ -11,6 +11,7 @@ import type { NodeSource } from '../objects/node-store.js';
 import type { SnapshotRecord } from '../snapshot/record.js';
 import { decodeSnapshotRecord } from '../snapshot/record.js';
 import type { SnapshotId, SnapshotInfo } from '../types.js';
+import { countChanges } from './diff.js';
 
 /** Steps read from the index at once. */
 const PAGE_STEPS = 256;
@@ -23,6 +24,8 @@ export interface Listing {
   from: number | undefined;
   /** The volume's name now. */
   name: string;
+  /** Also count what each changed. */
+  changes: boolean;
   /** Hears of each snapshot that is left out since it cannot be read. */
   damaged: (step: Step, error: Error) => void;
 }
@@ -106,12 +109,24 @@ export class History {
   }
 
   /** What the public API tells of each snapshot, newest first. One that is damaged hides none of the others. */
-  *infos({ path, from, name, damaged }: Listing): Generator<SnapshotInfo> {
+  *infos({ path, from, name, changes, damaged }: Listing): Generator<SnapshotInfo> {
     const steps = path === undefined ? this.newestFirst(from) : this.changing(path, from, damaged);
     for (const step of steps) {
       const info = readable(step, damaged, () => this.info(step.id, step.generation, name));
-      if (info !== undefined) yield info;
+      if (info === undefined) continue;
+      // Unknown beside a damaged snapshot, which is told of when its own turn comes.
+      const counts = changes ? unlessDamaged(() => this.changesOf(step)) : undefined;
+      yield counts === undefined ? info : { ...info, changes: counts };
     }
+  }
+
+  /** Files and symlinks that differ from the snapshot before, as far as that survives. */
+  private changesOf(step: Step): NonNullable<SnapshotInfo['changes']> {
+    const { root } = this.record(step.id);
+    const [older] = this.page(step.generation - 1, 1);
+    if (older === undefined) return { added: totals(this.nodes, root).files, modified: 0, removed: 0 };
+    const { added, modified, removed } = countChanges(this.nodes, this.record(older.id).root, root);
+    return { added, modified, removed };
   }
 
   /** The snapshots that differ at a path from the one before them, of those that can be read there. */
@@ -145,11 +160,11 @@ export class History {
   }
 
   /** A cursor of the index must not be left open while a consumer takes its time: closing the store under it crashes the process. */
-  private page(from: number): Step[] {
+  private page(from: number, limit = PAGE_STEPS): Step[] {
     this.index.refresh();
     const steps: Step[] = [];
     for (const { generation, snapshot } of this.index.generations(this.volumeId, { from, reverse: true })) {
-      if (steps.push({ generation, id: snapshot }) === PAGE_STEPS) break;
+      if (steps.push({ generation, id: snapshot }) === limit) break;
     }
     return steps;
   }
