@@ -11,6 +11,8 @@ export interface LocalSource {
 export interface SourceStat {
   size: number;
   mtimeNs: bigint;
+  ctimeNs: bigint;
+  inode: bigint;
   /** Its owner may execute it. */
   executable: boolean;
 }
@@ -25,7 +27,8 @@ export const READ_ATTEMPTS = 3;
  * Change times come from a clock that ticks every 1 to 10 ms, so a write that follows another within one tick leaves them
  * as they were. A file is read only when its last change is older than this.
  */
-const TICK_MS = 20;
+export const TICK_MS = 20;
+const MAX_WAITS = 3;
 const OWNER_EXECUTES = 0o100n;
 
 /** @throws FileNotFoundError, PathError, CairnError for what the system refuses. */
@@ -35,16 +38,18 @@ export function openSource(path: string): number {
 }
 
 /**
- * The state of an open source, taken when its last change is long enough ago for the next one to show.
+ * The state of an open source, taken when its last change is long enough ago for the next one to show. One that never rests
+ * is given as it is: the state after the read will be another.
  * @throws PathError for a folder or a device.
  */
 export async function settledStat(path: string, fd: number): Promise<fs.BigIntStats> {
-  const stat = statOf(path, fd);
-  checkRegular(path, stat);
-  const ageMs = Date.now() - Number(stat.ctimeNs / 1_000_000n);
-  if (ageMs < 0 || ageMs >= TICK_MS) return stat;
-  await new Promise((resolve) => setTimeout(resolve, TICK_MS - ageMs));
-  return statOf(path, fd);
+  for (let waits = 0; ; waits++) {
+    const stat = statOf(path, fd);
+    checkRegular(path, stat);
+    const ageMs = Date.now() - Number(stat.ctimeNs / 1_000_000n);
+    if (ageMs < 0 || ageMs >= TICK_MS || waits === MAX_WAITS) return stat;
+    await new Promise((resolve) => setTimeout(resolve, TICK_MS - ageMs));
+  }
 }
 
 export function statOf(path: string, fd: number): fs.BigIntStats {
@@ -56,7 +61,13 @@ export function isUnchanged(before: Identity, after: Identity): boolean {
 }
 
 export function sourceStat(stat: fs.BigIntStats): SourceStat {
-  return { size: Number(stat.size), mtimeNs: stat.mtimeNs, executable: (stat.mode & OWNER_EXECUTES) !== 0n };
+  return {
+    size: Number(stat.size),
+    mtimeNs: stat.mtimeNs,
+    ctimeNs: stat.ctimeNs,
+    inode: stat.ino,
+    executable: (stat.mode & OWNER_EXECUTES) !== 0n,
+  };
 }
 
 /** Runs a call on a source and turns its errors into typed ones with the path. */
