@@ -13,6 +13,7 @@ export const LAYERS = [
   ['types.ts'],
   ['publish', 'ingest', 'reading', 'workers'],
   ['volume'],
+  ['mount'],
   ['maintenance'],
   ['store', 'index.ts'],
 ];

@@ -63,6 +63,7 @@ const BY_ERROR_CODE: Record<ErrorCode, ExitCode> = {
   CAIRN_NETWORK_FILE_SYSTEM: ExitCode.refused,
   CAIRN_READ_ONLY: ExitCode.refused,
   CAIRN_MOUNT_OWNED: ExitCode.refused,
+  CAIRN_NOT_A_MOUNT: ExitCode.refused,
 
   ENOSPC: ExitCode.full,
   CAIRN_STORE_FULL: ExitCode.full,

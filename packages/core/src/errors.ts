@@ -28,6 +28,7 @@ export type ErrorCode =
   | 'CAIRN_NETWORK_FILE_SYSTEM'
   | 'CAIRN_STORE_FULL'
   | 'CAIRN_MOUNT_OWNED'
+  | 'CAIRN_NOT_A_MOUNT'
   | 'CAIRN_FILE_TOO_LARGE'
   | 'CAIRN_SOURCE_CHANGED'
   | 'CAIRN_DAMAGED'
@@ -232,6 +233,17 @@ export function workerFailure(cause: unknown): CairnError {
   return new CairnError(known[0], `cannot start a worker thread: ${(cause as Error).message}`, { hint: known[1], cause });
 }
 
+/** `pid`: the process that owns the mount. */
+export class MountOwnedError extends CairnError {
+  readonly pid: number;
+  constructor(dir: string, pid: number) {
+    super('CAIRN_MOUNT_OWNED', `the mount '${dir}' belongs to process ${pid}`, {
+      hint: "work through it ('cairn commit', 'cairn reload' and 'cairn status' do), or wait until it ends",
+    });
+    this.pid = pid;
+  }
+}
+
 /** Works across duplicate installs and realms, where `instanceof` does not. */
 export function isCairnError(error: unknown, code?: ErrorCode): error is CairnError {
   return (
@@ -308,6 +320,7 @@ const CLASSES: Record<string, { prototype: CairnError }> = {
   SourceChangedError,
   StoreFullError,
   WorkerDiedError,
+  MountOwnedError,
 };
 
 /** The inverse of `serializeError`: the same class, code, hint and fields, whatever a class's constructor takes. */

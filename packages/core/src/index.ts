@@ -4,6 +4,7 @@
  * `openStore` opens a folder; its `volumes` hold files with history; see `Store`, `Volume` and `Snapshot`.
  * @packageDocumentation
  */
+export { openMount } from './store/open-mount.js';
 export { openStore, openTemporaryStore } from './store/open-store.js';
 export { repairStore } from './store/repair-store.js';
 export type { RepairOptions } from './store/repair-store.js';
@@ -19,6 +20,7 @@ export {
   InvalidError,
   InvalidNameError,
   InvalidPathError,
+  MountOwnedError,
   NotFoundError,
   PathError,
   ReadOnlyError,
@@ -35,6 +37,7 @@ export type { CairnErrorOptions, Damage, ErrorCode } from './errors.js';
 export type { ContentId } from './content/content.js';
 export type { HashImplementation } from './hash/hasher.js';
 export type {
+  BackgroundCommitOptions,
   Batch,
   Bytes,
   Change,
@@ -45,6 +48,15 @@ export type {
   FileEntry,
   FileHandle,
   Metadata,
+  Mount,
+  MountCloseOptions,
+  MountCommitResult,
+  MountControl,
+  MountEvents,
+  MountOptions,
+  MountReloadOptions,
+  MountReloadResult,
+  MountStatus,
   Progress,
   PrunePolicy,
   PruneReport,

@@ -1,6 +1,7 @@
+import type { EventEmitter } from 'node:events';
 import type { Readable } from 'node:stream';
 import type { ContentId } from './content/content.js';
-import type { Damage } from './errors.js';
+import type { CairnError, Damage } from './errors.js';
 import type { HashImplementation } from './hash/hasher.js';
 import type { Brand } from './util/brand.js';
 
@@ -282,6 +283,13 @@ export interface Volume extends ReadView {
    * @throws InvalidArgumentError for a policy without rules
    */
   prune(policy: PrunePolicy, options?: Work & { dryRun?: boolean }): Promise<PruneReport>;
+  /**
+   * Makes a real folder of the handle's base (or of `at`), where any program can work; or goes on with a folder that is a mount of
+   * this volume already, whatever was edited in it meanwhile. A mount is independent of the handle, and closed with its store at the latest.
+   * @throws CairnError `CAIRN_UNCOMMITTED_CHANGES` on a dirty handle, `CAIRN_MOUNT_OWNED` when a living process owns the mount;
+   * PathError `ENOTEMPTY` for a folder of something else, `EINVAL` where store and folder would contain each other
+   */
+  mount(dir: string, options?: MountOptions): Promise<Mount>;
 }
 
 /** Kept is what any of the rules keeps. */
@@ -372,3 +380,100 @@ export interface Conflict {
   ours?: FileEntry;
   theirs?: FileEntry;
 }
+
+export interface MountOptions extends Work {
+  /** What a new mount begins with. Default: the handle's base. A folder that is a mount already stays where it stands. */
+  at?: Ref;
+  /** Files and folders without write bits; `commit()` is refused. */
+  readOnly?: boolean;
+  /** Shows this folder of the volume as the root. @throws FileNotFoundError where there is none */
+  subPath?: string;
+  /** Paths in the folder that belong to nobody, by gitignore rules: not stored, not removed. Remembered by the mount. */
+  ignore?: string[];
+  /** Commits by itself while something changes, and once more on close. */
+  backgroundCommit?: boolean | BackgroundCommitOptions;
+}
+
+export interface BackgroundCommitOptions {
+  /** Default 10 000. */
+  intervalMs?: number;
+  /** Files that were changed less than this ago wait for the next round. Default 2 000. */
+  settleMs?: number;
+  /** Also on SIGTERM and SIGINT, which then go on to whoever else handles them, or end the process. Default false. */
+  commitOnSignals?: boolean;
+}
+
+/** All paths are relative to the folder. */
+export interface MountCommitResult extends CommitResult {
+  /** Files that kept changing while they were read, and are not in this commit. */
+  busy: string[];
+  /** What cannot be stored: devices, sockets, pipes, names that are no path of a volume, what may not be read. */
+  skipped: string[];
+}
+
+export interface MountReloadResult {
+  /** Files and symlinks made, replaced and removed. */
+  updated: number;
+  /** Paths that somebody else had committed and that had been changed here too: they are as they were here. */
+  conflicts: string[];
+  /** Files that are open for writing: they wait for the next reload. */
+  busy: string[];
+}
+
+export interface MountReloadOptions extends Work {
+  /** What happens to a path that was changed in the folder and by another commit. Default `keep-local`; `fail` touches nothing. */
+  onConflict?: 'keep-local' | 'fail';
+}
+
+export interface MountStatus {
+  /** The version that the folder's files are those of, apart from changes made here. */
+  base: SnapshotInfo | null;
+  head: SnapshotInfo | null;
+  /** Versions that others have committed since. */
+  behind: number;
+  /** What is not committed. Folders only where they came, or went, with nothing in them. */
+  added: string[];
+  modified: string[];
+  removed: string[];
+  /** Of these, files that a process has open for writing, as far as the system tells. */
+  busy: string[];
+  lastCommit?: MountCommitResult;
+  /** Why the last round in the background failed; none when it did not. */
+  lastError?: CairnError;
+  /** The process that owns the mount; null: none. */
+  ownerPid: number | null;
+}
+
+export interface MountCloseOptions {
+  /** The folder stops being a mount; its files stay. */
+  unmount?: boolean;
+  /** Unmounts, and removes the files. @throws CairnError `CAIRN_UNCOMMITTED_CHANGES` when something is not committed */
+  removeFiles?: boolean;
+}
+
+/** What can be done with a mounted folder, whoever owns it. */
+export interface MountControl extends AsyncDisposable {
+  /** Its real path. */
+  readonly dir: string;
+  /** How the folder differs from what is committed. */
+  status(options?: Work): Promise<MountStatus>;
+  /**
+   * Publishes what changed in the folder, merged onto the head when that has moved; the folder stays as it is.
+   * @throws ConflictError with `onConflict: 'fail'`; ReadOnlyError
+   */
+  commit(options?: CommitOptions): Promise<MountCommitResult>;
+  /** Brings the newest version into the folder; programs with open files go on reading the old ones. @throws ConflictError with `fail` */
+  reload(options?: MountReloadOptions): Promise<MountReloadResult>;
+  /** Lets go of the folder, which stays a mount: it can be mounted again, by anybody. Idempotent. */
+  close(options?: MountCloseOptions): Promise<void>;
+}
+
+export interface MountEvents {
+  commit: [MountCommitResult];
+  reload: [SnapshotInfo];
+  /** A round in the background failed; the next one tries again. */
+  commitFailed: [CairnError];
+}
+
+/** A mounted folder that this process owns. With `backgroundCommit`, `close()` commits once more before. */
+export interface Mount extends MountControl, EventEmitter<MountEvents> {}

@@ -2,7 +2,7 @@ import { accessSync, constants } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { GearScanner } from '../chunking/gear.js';
 import { WasmGearScanner } from '../chunking/gear.js';
-import type { DiskSpec } from '../disk/disk.js';
+import type { Disk, DiskSpec } from '../disk/disk.js';
 import { openDisk } from '../disk/open-disk.js';
 import { ClosedError, InvalidArgumentError, ReadOnlyError } from '../errors.js';
 import { createHasher } from '../hash/blake3.js';
@@ -20,7 +20,9 @@ import { Publisher } from '../publish/publisher.js';
 import { DataReader } from '../reading/data-reader.js';
 import type { StoreOptions } from '../types.js';
 import { Diagnostics } from '../util/diagnostics.js';
-import type { Engine } from '../volume/engine.js';
+import type { MountEngine } from '../mount/parts.js';
+import type { Mount } from '../types.js';
+import type { MountRequest } from '../volume/mount-request.js';
 import type { WorkerConfig } from '../workers/config.js';
 import { WorkerPool } from '../workers/pool.js';
 import { Pressure } from '../workers/pressure.js';
@@ -34,8 +36,9 @@ export interface EngineOptions extends StoreOptions {
 }
 
 /** One open store of this process: the layers below, wired. Threads start when there is work for them. */
-export class StoreEngine implements Engine, SharedEngine {
+export class StoreEngine implements MountEngine, SharedEngine {
   readonly layout: StoreLayout;
+  readonly disk: Disk;
   readonly format: StoreFormat;
   readonly readOnly: boolean;
   readonly workers: number;
@@ -49,13 +52,15 @@ export class StoreEngine implements Engine, SharedEngine {
   readonly data: DataReader;
   readonly verifyReads: boolean;
   readonly diagnostics: Diagnostics;
+  readonly mounts = new Set<Mount>();
   private readonly clock: () => Date;
   private readonly underWay = new Set<Promise<unknown>>();
   private madeScanner: GearScanner | undefined;
   private readonly ending = new AbortController();
 
-  private constructor(layout: StoreLayout, format: StoreFormat, readOnly: boolean, options: EngineOptions) {
+  private constructor(layout: StoreLayout, disk: Disk, format: StoreFormat, readOnly: boolean, options: EngineOptions) {
     this.layout = layout;
+    this.disk = disk;
     this.format = format;
     this.readOnly = readOnly;
     this.workers = workerCount(options.workers);
@@ -99,7 +104,7 @@ export class StoreEngine implements Engine, SharedEngine {
       create: (options.create ?? true) && options.readOnly !== true,
       allowNetworkFileSystem: options.allowNetworkFileSystem ?? false,
     });
-    const engine = new StoreEngine(layout, format, !isWritable(layout.dir), options);
+    const engine = new StoreEngine(layout, disk, format, !isWritable(layout.dir), options);
     try {
       assertIndexCurrent(engine.index, layout.refsDir);
     } catch (error) {
@@ -118,8 +123,28 @@ export class StoreEngine implements Engine, SharedEngine {
     return this.ending.signal;
   }
 
+  get dir(): string {
+    return this.layout.dir;
+  }
+
+  get mountsDir(): string {
+    return this.layout.mountsDir;
+  }
+
   now(): Date {
     return this.clock();
+  }
+
+  /** Loaded when it is used: most who open a store mount nothing. */
+  async mount(request: MountRequest): Promise<Mount> {
+    const { mountFolder } = await import('../mount/open-folder.js');
+    return mountFolder(this, request);
+  }
+
+  /** Takes over a folder that is a mount of this store, for a call or two. */
+  async resumeMount(dir: string): Promise<Mount> {
+    const { resumeFolder } = await import('../mount/open-folder.js');
+    return this.run(() => resumeFolder(this, dir));
   }
 
   assertOpen(): void {
@@ -147,6 +172,9 @@ export class StoreEngine implements Engine, SharedEngine {
     // No thread of ours keeps the process alive, which would else end in the middle of this.
     const awake = setInterval(() => undefined, 60_000);
     try {
+      for (const result of await Promise.allSettled([...this.mounts].map((mount) => mount.close())))
+        if (result.status === 'rejected')
+          this.diagnostics.log('error', `a mount was closed without its last commit: ${String(result.reason)}`);
       while (this.underWay.size > 0) await Promise.allSettled(this.underWay);
       this.ending.abort();
       await this.pool.close();

@@ -6,7 +6,9 @@ import type { PublishedObjects } from '../objects/staging.js';
 import type { StoreLayout } from '../pack/store-layout.js';
 import type { Publisher } from '../publish/publisher.js';
 import type { DataReader } from '../reading/data-reader.js';
+import type { Mount } from '../types.js';
 import type { Diagnostics } from '../util/diagnostics.js';
+import type { MountRequest } from './mount-request.js';
 
 /** What volumes need of an open store: the parts below them, wired by the layer above. */
 export interface Engine {
@@ -27,6 +29,8 @@ export interface Engine {
   /** Aborted once the store is closed, for what waits without a call under way. */
   readonly ended: AbortSignal;
   now(): Date;
+  /** Makes a mount: the layer above knows how. */
+  mount(request: MountRequest): Promise<Mount>;
   /** @throws ClosedError once the store is closed, by its last user. */
   assertOpen(): void;
   /** Runs a call that must end before the engine closes. @throws ClosedError */

@@ -26,6 +26,8 @@ import type {
   FileHandle,
   PrunePolicy,
   PruneReport,
+  Mount,
+  MountOptions,
   ReadView,
   Ref,
   Snapshot,
@@ -359,6 +361,22 @@ export class VolumeHandle extends View implements Volume {
     return this.engine.run(() => pruneVolume({ engine: this.engine, history: this.historyOf, name: this.displayName(), policy, options }));
   }
 
+  async mount(dir: string, options: MountOptions = {}): Promise<Mount> {
+    this.assertOpen();
+    return this.engine.run(async () => {
+      await this.assertClean();
+      const at = options.at === undefined ? this.basePoint : this.pointOf(options.at);
+      return this.engine.mount({
+        volumeId: this.volumeId,
+        volumeName: this.displayName(),
+        readOnly: this.readOnly,
+        at,
+        dir,
+        options,
+      });
+    });
+  }
+
   override async close(): Promise<void> {
     if (this.isClosed) return;
     await this.moving.run(() => super.close());
@@ -547,6 +565,11 @@ export class VolumeHandle extends View implements Volume {
 
   private pointAt({ generation, head }: VolumeRecord): Point {
     return { generation, snapshot: head, root: head === null ? null : this.historyOf.record(head).root };
+  }
+
+  private pointOf(ref: Ref): Point {
+    const { generation, id } = resolveRef(this.historyOf, ref);
+    return { generation, snapshot: id, root: this.historyOf.record(id).root };
   }
 
   private infoAt({ snapshot, generation }: Point): SnapshotInfo | null {

@@ -1,0 +1,38 @@
+import fs from 'node:fs';
+import { dirname } from 'node:path';
+import type { Disk } from '../disk/disk.js';
+
+/** Replaces a file, or makes it, durably: whoever reads it finds the old bytes or the new ones, whole, also after a power cut. */
+export function replaceFile(disk: Disk, path: string, bytes: Uint8Array): void {
+  const temporary = `${path}.new`;
+  removeFile(disk, temporary);
+  try {
+    const file = disk.create(temporary);
+    try {
+      file.writeSync(bytes, 0);
+      file.syncSync();
+    } finally {
+      file.closeSync();
+    }
+    disk.rename(temporary, path);
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw error;
+  }
+  disk.syncDirectory(dirname(path));
+}
+
+/** Removes a file that may be gone already. */
+export function removeFile(disk: Disk, path: string): void {
+  if (fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined) disk.unlink(path);
+}
+
+/** The bytes of a file of ours; undefined where there is none. */
+export function readIfThere(path: string): Uint8Array | undefined {
+  try {
+    return fs.readFileSync(path);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,378 @@
+import fs from 'node:fs';
+import ignore, { type Ignore } from 'ignore';
+import { ConflictError, ReadOnlyError, VolumeNotFoundError } from '../errors.js';
+import { mergeManifests } from '../manifest/merge.js';
+import { type FileNode, type ManifestRoot, sameEntry, sameRoot } from '../manifest/entry.js';
+import { IngestTally } from '../ingest/ingest.js';
+import { Staging } from '../objects/staging.js';
+import { stagedBelow } from '../snapshot/staged-below.js';
+import type { CommitOptions, CommitResult, MountCommitResult, SnapshotInfo, Work } from '../types.js';
+import { chunkBytesOf, commitTree, type Point, type TreeCommitted } from '../volume/commit.js';
+import { countChanges } from '../volume/diff.js';
+import { History } from '../volume/history.js';
+import { applyChanges, clearTemporaries } from './apply.js';
+import { Asides } from './asides.js';
+import { storeChanges } from './folder-changes.js';
+import { readIfThere, replaceFile } from './durable-file.js';
+import { openForWriting } from './open-files.js';
+import type { MountEngine } from './parts.js';
+import { FolderPlaces, StatePlaces } from './places.js';
+import { lstat } from './lstat.js';
+import { differenceOf, type FolderDifference } from './difference.js';
+import { stampIfSame } from './same-bytes.js';
+import { type Candidate, Scan } from './scan.js';
+import { type FolderChange, Window } from './seen-tree.js';
+import { sameStamp, StatCache, type Stamp, stampOf } from './stat-cache.js';
+import { bootId } from './boot.js';
+import { encodeState, type MountState } from './state.js';
+import { changesTo, withhold } from './target-plan.js';
+import { NoWriteBits, setWritable, WRITABLE } from './write-bits.js';
+
+export interface Brought {
+  updated: number;
+  conflicts: string[];
+  /** Files that are open for writing: they keep their version until the next time. */
+  busy: string[];
+}
+
+/**
+ * A mounted folder and its durable state: what the folder holds, what is committed of it, and how to move either. One process
+ * works with it, one operation at a time; each begins by ending what another one left half done.
+ */
+export class MountedFolder {
+  readonly places: FolderPlaces;
+  readonly history: History;
+  private readonly engine: MountEngine;
+  private readonly own: StatePlaces;
+  private readonly staging: Staging;
+  private readonly window: Window;
+  private readonly ignored: Ignore | undefined;
+  private readonly cache: StatCache;
+  private current: MountState;
+
+  constructor(engine: MountEngine, state: MountState) {
+    this.engine = engine;
+    this.current = state;
+    this.places = new FolderPlaces(state.dir);
+    this.own = new StatePlaces(engine.mountsDir, state.id);
+    this.history = new History(state.volume, engine.index, engine.nodes);
+    this.staging = new Staging(engine.nodes, engine.hasher);
+    this.window = new Window(this.staging, state.subPath);
+    this.ignored = state.ignore.length === 0 ? undefined : ignore().add([...state.ignore]);
+    const saved = readIfThere(this.own.statCache);
+    this.cache = (saved && StatCache.decode(saved, state.seen, engine.hasher)) ?? new StatCache();
+  }
+
+  get state(): MountState {
+    return this.current;
+  }
+
+  get volumeName(): string {
+    return this.history.volume()?.name ?? '';
+  }
+
+  info({ generation, snapshot }: Pick<Point, 'generation' | 'snapshot'>): SnapshotInfo | null {
+    return snapshot === null ? null : this.history.info(snapshot, generation, this.volumeName);
+  }
+
+  /** @throws VolumeNotFoundError once the volume is deleted */
+  head(): Point {
+    const volume = this.history.volume();
+    if (volume === undefined) throw new VolumeNotFoundError(this.current.volume);
+    return {
+      generation: volume.generation,
+      snapshot: volume.head,
+      root: volume.head === null ? null : this.history.record(volume.head).root,
+    };
+  }
+
+  /** Versions at the head that the folder has not got. */
+  behind(head: Point): number {
+    const { seen, base, ownCommits } = this.current;
+    return sameRoot(head.root, seen) ? 0 : Math.max(head.generation - base.generation - ownCommits, 1);
+  }
+
+  /** Ends what was cut short: a commit that may have been published, a version that is only half in the folder. */
+  async settle(work: Work = {}): Promise<void> {
+    this.engine.index.refresh();
+    if (this.current.pending !== undefined) this.settleCommit();
+    if (lstat(this.places.aside) !== undefined) new Asides(this.places, this.engine.disk, this.cache).recover();
+    clearTemporaries(this.places);
+    await this.mend(work);
+    if (this.current.target !== undefined) await this.bring(this.current.target, 'keep-local', work);
+  }
+
+  /** Publishes what changed in the folder. Undefined for a background round that found nothing. */
+  async commit(options: CommitOptions, background?: { settleMs: number }): Promise<MountCommitResult | undefined> {
+    if (this.current.readOnly) throw new ReadOnlyError(`the mount '${this.places.dir}'`);
+    await this.settle(options);
+    const { seen, base } = this.current;
+    const scan = this.scan(options.signal);
+    await scan.all();
+    const tree = await storeChanges(this.storing, seen, scan, options, background && unsettled(this.places.dir, background.settleMs));
+    const { busy, skipped } = tree;
+    const head = this.head();
+    const snapshot = this.info(head);
+    if (sameRoot(tree.root, seen) && (background !== undefined || (snapshot !== null && isPlain(options)))) {
+      this.saveCache();
+      if (background !== undefined || snapshot === null) return undefined;
+      const bytes = { logical: 0, new: 0, stored: 0 };
+      return { snapshot, changed: false, added: 0, modified: 0, removed: 0, overwritten: [], bytes, busy, skipped };
+    }
+    const counts = countChanges(this.staging, seen, tree.root);
+    await this.makeDurable(tree.root, tree.tally);
+    this.tidy();
+    this.save({ ...this.current, pending: { generation: head.generation, root: tree.root } });
+    const committed = await commitTree({
+      engine: this.engine,
+      volumeId: this.current.volume,
+      volumeName: this.volumeName,
+      staging: this.staging,
+      tally: tree.tally,
+      base: { ...base, root: seen },
+      ours: tree.root,
+      options: { ...options, refuseFileOverFolder: false },
+    });
+    this.hold(tree.root, committed.head, committed.changed);
+    this.learn(tree.stamps);
+    this.saveCache();
+    return { ...this.report(committed, counts), busy, skipped };
+  }
+
+  /** Brings a version into the folder; what is not committed stays on top of it. @throws ConflictError with 'fail', before anything is touched. */
+  async bring(target: Point, onConflict: 'keep-local' | 'fail', work: Work): Promise<Brought> {
+    const { seen } = this.current;
+    const changes = changesTo(this.window, seen, target.root);
+    const scan = this.scan(work.signal);
+    await scan.changed(changes);
+    const local = await storeChanges(this.storing, seen, scan, work);
+    const busy = [...new Set([...local.busy, ...unavailable(this.places, changes, local.skipped)])].sort();
+    const reachable = withhold(this.window, seen, target.root, busy);
+    const conflicts: string[] = [];
+    const roots = { base: seen, ours: local.root, theirs: reachable };
+    const wanted = mergeManifests(this.staging, this.staging, roots, ({ path }) => {
+      conflicts.push(this.window.inner(path));
+      return onConflict === 'fail' ? 'conflict' : 'ours';
+    });
+    if (wanted.conflicts.length > 0) throw new ConflictError(conflicts);
+
+    // From here on a crash is mended by doing it again, for which the files that are replaced have to be known.
+    await this.makeDurable(reachable);
+    this.saveCache();
+    this.save({ ...this.current, bootId: bootId(), target: { ...target, root: reachable } });
+    const { engine, places, staging: nodes, cache } = this;
+    const writeBits = this.current.readOnly ? new NoWriteBits() : WRITABLE;
+    const wantedChanges = [...this.window.diff(local.root, wanted.root)];
+    const { updated, kept, stamps } = await applyChanges(
+      { engine, disk: engine.disk, places, nodes, cache, writeBits },
+      wantedChanges,
+      work,
+    );
+
+    const { target: _done, ...rest } = this.current;
+    const { generation, snapshot } = target;
+    this.save({ ...rest, seen: reachable, base: { generation, snapshot }, ownCommits: 0 });
+    // What was in the folder already, as after a crash, is known by having been read.
+    const there = [...local.stamps].filter(([path]) => sameEntry(this.window.get(local.root, path), this.window.get(reachable, path)));
+    this.learn([...there, ...stamps]);
+    this.saveCache();
+    return { updated, conflicts: [...new Set([...conflicts, ...kept])].sort(), busy };
+  }
+
+  /** How the folder differs from what it held. Reads only files that may differ, and stores nothing. */
+  async compare(work: Work): Promise<FolderDifference> {
+    await this.settle(work);
+    const scan = this.scan(work.signal);
+    await scan.all();
+    const written = scan.candidates.length === 0 ? new Set<bigint>() : openForWriting(this.places.dir);
+    const changed = new Set<Candidate>();
+    for (const file of scan.candidates) {
+      work.signal?.throwIfAborted();
+      const stamp = await this.stampIfSame(file);
+      if (stamp === undefined) changed.add(file);
+      else this.cache.set(file.name, stamp);
+    }
+    this.saveCache();
+    return differenceOf(scan.edits, changed, {
+      before: (path) => this.window.get(this.current.seen, path),
+      written: ({ stamp }) => written.has(stamp.inode),
+    });
+  }
+
+  /** Changes what is remembered of how the folder is used. */
+  configure(changes: Partial<Pick<MountState, 'dir' | 'device' | 'readOnly' | 'ignore'>>): void {
+    this.save({ ...this.current, ...changes });
+  }
+
+  /** Gives, or takes away, the write bits of all that the folder shows. */
+  setWriteBits(writable: boolean): void {
+    for (const [path, entry] of this.window.walk(this.current.seen, '')) {
+      if (entry.type !== 'symlink') setWritable(this.places.local(path), writable);
+    }
+    setWritable(this.places.dir, writable);
+  }
+
+  /** Removes the files that the folder shows; what is ignored, and what somebody put there meanwhile, stays. */
+  removeFiles(): void {
+    if (this.current.readOnly) this.setWriteBits(true);
+    const folders: string[] = [];
+    for (const [path, entry] of this.window.walk(this.current.seen, '')) {
+      const stat = lstat(this.places.local(path));
+      if (entry.type === 'directory') folders.push(path);
+      else if (entry.type === 'symlink' ? stat?.isSymbolicLink() : stat?.isFile()) this.engine.disk.unlink(this.places.local(path));
+    }
+    for (const folder of folders.reverse()) removeFolder(this.places.local(folder));
+  }
+
+  saveCache(): void {
+    if (!this.cache.isChangedFor(this.current.seen)) return;
+    replaceFile(this.engine.disk, this.own.statCache, this.cache.encode(this.current.seen, this.engine.hasher));
+  }
+
+  /** Forgets what only operations of before needed. */
+  tidy(): void {
+    this.staging.replaceWith([]);
+  }
+
+  private get storing(): { engine: MountEngine; window: Window; staging: Staging; cache: StatCache } {
+    return { engine: this.engine, window: this.window, staging: this.staging, cache: this.cache };
+  }
+
+  private scan(signal: AbortSignal | undefined): Scan {
+    const { window, places, cache, ignored } = this;
+    return new Scan({ window, seen: this.current.seen, places, cache, ignored, signal });
+  }
+
+  /**
+   * Whether a commit that was cut short was published: whether some version since then has all that it was to publish. Offered
+   * again, it would undo what others committed on top of it.
+   */
+  private settleCommit(): void {
+    const { pending, seen } = this.current;
+    if (pending === undefined) return;
+    for (const { generation, id } of this.history.newestFirst()) {
+      if (generation <= pending.generation) break;
+      const { root } = this.history.record(id);
+      const merged = mergeManifests(this.staging, this.staging, { base: seen, ours: pending.root, theirs: root }, () => 'ours');
+      if (sameRoot(merged.root, root)) return this.hold(pending.root, { generation, snapshot: id, root }, true);
+    }
+    const { pending: _given, ...rest } = this.current;
+    this.save(rest);
+  }
+
+  /** Reads every file again after a power cut, since what was written shortly before it may be torn; what nobody edited is mended. */
+  private async mend(work: Work): Promise<void> {
+    const { bootId: written, seen, target } = this.current;
+    if (written === '' || written === bootId()) return;
+    const torn: FolderChange[] = [];
+    for (const root of target === undefined ? [seen] : [seen, target.root]) {
+      for (const [path, entry] of this.window.walk(root, '')) {
+        work.signal?.throwIfAborted();
+        if (entry.type !== 'file' || !this.isOurs(path, entry)) continue;
+        if ((await stampIfSame(this.places.local(path), entry.content, this.staging, this.engine.hasher)) !== undefined) continue;
+        this.engine.disk.unlink(this.places.local(path));
+        this.cache.delete(path);
+        torn.push({ path, after: entry });
+      }
+    }
+    const { engine, places, staging: nodes, cache } = this;
+    const writeBits = this.current.readOnly ? new NoWriteBits() : WRITABLE;
+    const { stamps } = await applyChanges({ engine, disk: engine.disk, places, nodes, cache, writeBits }, torn, work);
+    if (target === undefined) this.learn(stamps);
+    this.save({ ...this.current, bootId: torn.length > 0 ? bootId() : '' });
+    this.saveCache();
+  }
+
+  /** The folder's own changes are committed: it holds the same as before, and nothing of others that went into the head. */
+  private hold(root: ManifestRoot, head: Point, changed: boolean): void {
+    const { pending: _done, ...rest } = this.current;
+    const { generation, snapshot } = head;
+    this.save(
+      sameRoot(head.root, root)
+        ? { ...rest, seen: root, base: { generation, snapshot }, ownCommits: 0 }
+        : { ...rest, seen: root, ownCommits: rest.ownCommits + (changed ? 1 : 0) },
+    );
+  }
+
+  private report(committed: TreeCommitted, { logical, ...counts }: ReturnType<typeof countChanges>): CommitResult {
+    const snapshot = this.info(committed.head);
+    if (snapshot === null) throw new Error('a commit left no snapshot');
+    const bytes = { logical, ...committed.bytes };
+    if (committed.changed) this.engine.diagnostics.committed({ volume: snapshot.volume, snapshot: snapshot.id, bytes });
+    const overwritten = committed.overwritten.map((path) => this.window.inner(path));
+    return { snapshot, changed: committed.changed, ...counts, overwritten, bytes };
+  }
+
+  /** Publishes the nodes of a tree, and its staged chunks: the state may name only what survives. */
+  private async makeDurable(root: ManifestRoot, tally = new IngestTally()): Promise<void> {
+    const objects = [...stagedBelow(this.staging, root)];
+    if (objects.length === 0) return;
+    tally.newBytes += chunkBytesOf(objects);
+    tally.storedBytes += (await this.engine.publisher.writeObjects(objects)).storedBytes;
+    this.engine.index.refresh();
+  }
+
+  private learn(stamps: Iterable<readonly [string, Stamp | undefined]>): void {
+    for (const [path, stamp] of stamps) {
+      if (stamp === undefined) this.cache.delete(path);
+      else this.cache.set(path, stamp);
+    }
+  }
+
+  private save(state: MountState): void {
+    replaceFile(this.engine.disk, this.own.state, encodeState(state, this.engine.hasher));
+    this.current = state;
+  }
+
+  private async stampIfSame({ path, stamp, before }: Candidate): Promise<Stamp | undefined> {
+    if (before?.type !== 'file' || before.content.length !== stamp.size) return undefined;
+    try {
+      if ((((lstat(path)?.mode ?? 0n) & OWNER_EXECUTES) !== 0n) !== before.executable) return undefined;
+      return await stampIfSame(path, before.content, this.staging, this.engine.hasher);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Whether a file is one that this mount wrote, or committed, and that nobody touched since. */
+  private isOurs(path: string, entry: FileNode): boolean {
+    const stat = lstat(this.places.local(path));
+    if (stat?.isFile() !== true) return false;
+    const known = this.cache.get(path);
+    if (known !== undefined) return sameStamp(known, stampOf(stat));
+    // Times are set with the precision of a double.
+    const differenceNs = stat.mtimeNs - entry.mtimeNs;
+    return differenceNs < 1000n && differenceNs > -1000n;
+  }
+}
+
+const OWNER_EXECUTES = 0o100n;
+
+function isPlain({ message, metadata }: CommitOptions): boolean {
+  return (message ?? '') === '' && Object.keys(metadata ?? {}).length === 0;
+}
+
+/** Which changed files a background round leaves to the next one. */
+function unsettled(dir: string, settleMs: number): (name: string, stamp: Stamp) => boolean {
+  const written = openForWriting(dir);
+  const limitNs = BigInt(Date.now() - settleMs) * 1_000_000n;
+  return (_name, stamp) => stamp.mtimeNs > limitNs || written.has(stamp.inode);
+}
+
+/** Paths that cannot be swapped now: open for writing by somebody, or hidden by what cannot be stored. */
+function* unavailable(places: FolderPlaces, changes: readonly FolderChange[], skipped: readonly string[]): Generator<string> {
+  const written = changes.some(({ before }) => before?.type === 'file') ? openForWriting(places.dir) : new Set<bigint>();
+  for (const { path, before } of changes) {
+    const stat = before?.type === 'file' && written.size > 0 ? lstat(places.local(path)) : undefined;
+    const isHidden = skipped.some((other) => path === other || path.startsWith(`${other}/`));
+    if (isHidden || (stat !== undefined && written.has(stat.ino))) yield path;
+  }
+}
+
+function removeFolder(path: string): void {
+  try {
+    fs.rmdirSync(path);
+  } catch (error) {
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+}

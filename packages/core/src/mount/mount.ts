@@ -1,0 +1,192 @@
+import { EventEmitter } from 'node:events';
+import fs from 'node:fs';
+import { CairnError, ClosedError } from '../errors.js';
+import type {
+  CommitOptions,
+  Mount,
+  MountCloseOptions,
+  MountCommitResult,
+  MountEvents,
+  MountReloadOptions,
+  MountReloadResult,
+  MountStatus,
+  Work,
+} from '../types.js';
+import { Mutex } from '../util/mutex.js';
+import { asCairnError, BackgroundCommits, type BackgroundPlan } from './background.js';
+import { ControlServer } from './control-server.js';
+import type { MountedFolder } from './folder.js';
+import type { MountEngine } from './parts.js';
+import { StatePlaces } from './places.js';
+
+export interface FolderMountOptions {
+  background: BackgroundPlan | undefined;
+  /** Owned only for a call or two, on behalf of somebody who found no owner. */
+  transient: boolean;
+  /** Gives the ownership up. */
+  release: () => void;
+}
+
+/** A mounted folder as its owner sees it: one operation at a time, those of other processes among them. */
+export class FolderMount extends EventEmitter<MountEvents> implements Mount {
+  readonly dir: string;
+  private readonly engine: MountEngine;
+  private readonly folder: MountedFolder;
+  private readonly options: FolderMountOptions;
+  private readonly turns = new Mutex();
+  private readonly background: BackgroundCommits | undefined;
+  private server: ControlServer | undefined;
+  private closing: Promise<void> | undefined;
+  private isClosed = false;
+  private lastCommit: MountCommitResult | undefined;
+  private lastError: CairnError | undefined;
+
+  /** Takes over a folder whose state is settled. */
+  static async start(engine: MountEngine, folder: MountedFolder, options: FolderMountOptions): Promise<FolderMount> {
+    const mount = new FolderMount(engine, folder, options);
+    engine.mounts.add(mount);
+    try {
+      mount.server = await ControlServer.listen(mount.stateDir, mount);
+    } catch (error) {
+      mount.background?.stop();
+      engine.mounts.delete(mount);
+      throw error;
+    }
+    return mount;
+  }
+
+  private constructor(engine: MountEngine, folder: MountedFolder, options: FolderMountOptions) {
+    super();
+    this.engine = engine;
+    this.folder = folder;
+    this.options = options;
+    this.dir = folder.places.dir;
+    const { background } = options;
+    if (background === undefined || folder.state.readOnly) return;
+    this.background = new BackgroundCommits(
+      background,
+      () => this.round(background),
+      () => this.round(undefined),
+    );
+  }
+
+  status(options: Work = {}): Promise<MountStatus> {
+    return this.inTurn(async () => {
+      const difference = await this.folder.compare(options);
+      const head = this.folder.head();
+      return {
+        base: this.folder.info(this.folder.state.base),
+        head: this.folder.info(head),
+        behind: this.folder.behind(head),
+        ...difference,
+        ...(this.lastCommit === undefined ? {} : { lastCommit: this.lastCommit }),
+        ...(this.lastError === undefined ? {} : { lastError: this.lastError }),
+        ownerPid: this.options.transient ? null : process.pid,
+      };
+    });
+  }
+
+  commit(options: CommitOptions = {}): Promise<MountCommitResult> {
+    return this.inTurn(async () => {
+      const result = await this.commitNow(options);
+      if (result === undefined) throw new Error('a commit that was asked for has no result');
+      return result;
+    });
+  }
+
+  reload(options: MountReloadOptions = {}): Promise<MountReloadResult> {
+    return this.inTurn(async () => {
+      options.signal?.throwIfAborted();
+      await this.folder.settle(options);
+      const result = await this.folder.bring(this.folder.head(), options.onConflict ?? 'keep-local', options);
+      const base = this.folder.info(this.folder.state.base);
+      if (base !== null) this.emit('reload', base);
+      return result;
+    });
+  }
+
+  async close(options: MountCloseOptions = {}): Promise<void> {
+    const { removeFiles = false, unmount = removeFiles } = options;
+    if (this.closing === undefined && removeFiles) await this.inTurn(() => this.assertCommitted());
+    return (this.closing ??= this.end(unmount, removeFiles));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private get stateDir(): string {
+    return new StatePlaces(this.engine.mountsDir, this.folder.state.id).dir;
+  }
+
+  private async end(unmount: boolean, removeFiles: boolean): Promise<void> {
+    this.background?.stop();
+    await this.server?.close();
+    await this.turns.run(async () => {
+      try {
+        if (this.background !== undefined) await this.engine.run(() => this.commitNow({}));
+        if (unmount) this.forget(removeFiles);
+      } finally {
+        this.isClosed = true;
+        this.engine.mounts.delete(this);
+        this.options.release();
+      }
+    });
+  }
+
+  /** Nothing is lost: what is not committed is not removed either. */
+  private async assertCommitted(): Promise<void> {
+    if (this.background !== undefined) await this.commitNow({});
+    const { added, modified, removed } = await this.folder.compare({});
+    const changes = added.length + modified.length + removed.length;
+    if (changes === 0) return;
+    throw new CairnError('CAIRN_UNCOMMITTED_CHANGES', `${changes} changes in '${this.dir}' are not committed`, {
+      hint: 'commit them, or unmount without removing the files',
+    });
+  }
+
+  /** The state goes first: without it the folder is only a folder, whatever is left of the rest. */
+  private forget(removeFiles: boolean): void {
+    const { places } = this.folder;
+    if (removeFiles) this.folder.removeFiles();
+    else if (this.folder.state.readOnly) this.folder.setWriteBits(true);
+    this.engine.disk.unlink(new StatePlaces(this.engine.mountsDir, this.folder.state.id).state);
+    this.engine.disk.syncDirectory(this.stateDir);
+    fs.rmSync(this.stateDir, { recursive: true, force: true });
+    fs.rmSync(places.reserved, { recursive: true, force: true });
+    if (removeFiles && fs.readdirSync(places.dir).length === 0) fs.rmdirSync(places.dir);
+  }
+
+  private async commitNow(options: CommitOptions, background?: BackgroundPlan): Promise<MountCommitResult | undefined> {
+    options.signal?.throwIfAborted();
+    const result = await this.folder.commit(options, background);
+    this.lastError = undefined;
+    if (result !== undefined) this.lastCommit = result;
+    if (result?.changed === true) this.emit('commit', result);
+    return result;
+  }
+
+  /** A round that nobody waits for: fails into an event. */
+  private async round(plan: BackgroundPlan | undefined): Promise<void> {
+    try {
+      await this.inTurn(() => this.commitNow({}, plan));
+    } catch (error) {
+      if (this.isClosed) return;
+      this.lastError = asCairnError(error);
+      this.emit('commitFailed', this.lastError);
+    }
+  }
+
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return this.turns.run(() => {
+      if (this.isClosed) throw new ClosedError('mount');
+      return this.engine.run(async () => {
+        try {
+          return await work();
+        } finally {
+          this.folder.tidy();
+        }
+      });
+    });
+  }
+}

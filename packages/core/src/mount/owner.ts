@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Disk } from '../disk/disk.js';
+import { MountOwnedError } from '../errors.js';
+import { isDead, type ProcessIdentity, thisProcess } from '../publish/process-identity.js';
+import { removeFile } from './durable-file.js';
+
+const NAME = /^owner-[0-9a-f]{16}$/;
+/** Two that come at the same moment see each other and both step back; who comes again first has it. */
+const ATTEMPTS = 5;
+const MAX_PAUSE_MS = 40;
+
+/**
+ * Makes this process the one that owns a mount; returns how to give it up. Everybody who wants to own it puts down a file of its
+ * own, and owns it when there is no file of another living process then: of two, the later one sees the other.
+ * @throws MountOwnedError
+ */
+export async function becomeOwner(disk: Disk, stateDir: string, folder: string): Promise<() => void> {
+  const path = join(stateDir, `owner-${randomBytes(8).toString('hex')}`);
+  const give = (): void => removeFile(disk, path);
+  for (let attempt = 1; ; attempt++) {
+    writeOwner(disk, path);
+    const other = livingOwner(disk, stateDir, path);
+    if (other === undefined) return give;
+    give();
+    if (attempt === ATTEMPTS) throw new MountOwnedError(folder, other.pid);
+    await sleep(Math.random() * MAX_PAUSE_MS);
+  }
+}
+
+/** The living process that owns a mount, or is about to; files of dead ones are removed on the way when there is a `disk`. */
+export function livingOwner(disk: Disk | undefined, stateDir: string, except?: string): ProcessIdentity | undefined {
+  const self = thisProcess();
+  let living: ProcessIdentity | undefined;
+  for (const name of names(stateDir)) {
+    const path = join(stateDir, name);
+    if (path === except) continue;
+    const owner = identityIn(path);
+    if (owner === undefined) continue;
+    if (!isDead(owner, self)) living = owner;
+    else if (disk !== undefined) removeFile(disk, path);
+  }
+  return living;
+}
+
+function names(stateDir: string): string[] {
+  try {
+    return fs.readdirSync(stateDir).filter((name) => NAME.test(name));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function writeOwner(disk: Disk, path: string): void {
+  const file = disk.create(path);
+  try {
+    file.writeSync(Buffer.from(JSON.stringify(thisProcess())), 0);
+    file.syncSync();
+  } finally {
+    file.closeSync();
+  }
+}
+
+/** Undefined for one that was just given up, and for one that is not written yet: that one sees ours when it is. */
+function identityIn(path: string): ProcessIdentity | undefined {
+  try {
+    return JSON.parse(fs.readFileSync(path, 'utf8')) as ProcessIdentity;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
