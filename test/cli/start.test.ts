@@ -22,6 +22,12 @@ const COMMANDS = [
   'verify',
   'repair',
   'prune',
+  'mount',
+  'commit',
+  'reload',
+  'status',
+  'unmount',
+  'run',
 ];
 const VOLUME_COMMANDS = ['create', 'list', 'info', 'rename', 'delete', 'fork', 'ls', 'get', 'put', 'rm', 'cp'];
 

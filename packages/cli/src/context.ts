@@ -13,6 +13,8 @@ export interface Context {
   readonly verbose: boolean;
   /** Aborted by Ctrl-C, SIGTERM, and when the reader of our output goes away. */
   readonly signal: AbortSignal;
+  /** From now on signals are the command's own business: they abort nothing. */
+  readonly takeSignals: () => void;
 }
 
 /** A line for the person, on stderr, so that it never mixes with data. */

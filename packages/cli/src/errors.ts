@@ -30,6 +30,16 @@ export class Interrupted extends Error {
   }
 }
 
+/** An error that ends the command with another exit code than its own. */
+export class ExitWith extends Error {
+  readonly exitCode: ExitCode;
+
+  constructor(exitCode: ExitCode, cause: unknown) {
+    super('see the cause', { cause });
+    this.exitCode = exitCode;
+  }
+}
+
 /** Whoever read our output has closed it, as `head` does: no error, and nothing more to do. */
 export class OutputClosed extends Error {}
 
@@ -44,6 +54,7 @@ export interface ErrorReport {
 }
 
 export function reportError(error: unknown): ErrorReport {
+  if (error instanceof ExitWith) return { ...reportError(error.cause), exitCode: error.exitCode };
   if (error instanceof Interrupted) {
     const hint = 'nothing half done is visible; run it again, and what is stored already is not stored twice';
     return { code: 'INTERRUPTED', message: error.message, hint, exitCode: error.exitCode, stack: undefined, fields: {} };

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '@cairn/core';
 
-/** What the command's exit status says. 9 and 125–127 belong to mounted folders. */
+/** What the command's exit status says. */
 export const ExitCode = {
   done: 0,
   /** An I/O error, or something unexpected. */
@@ -17,8 +17,14 @@ export const ExitCode = {
   refused: 7,
   /** No space left on the disk, or under the store's own limit. */
   full: 8,
+  /** Done, but for files of a mounted folder that were busy. */
+  busy: 9,
   /** `diff --exit-code` found differences. */
   differs: 10,
+  /** `run`: we failed, or the last commit did. */
+  runFailed: 125,
+  notExecutable: 126,
+  commandNotFound: 127,
   interrupted: 130,
   terminated: 143,
 } as const;

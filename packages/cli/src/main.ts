@@ -14,7 +14,7 @@ export async function main(argv: string[]): Promise<number> {
   // Nobody left to tell.
   process.stderr.on('error', () => {});
   try {
-    const code = await run(argv, output, work.signal);
+    const code = await run(argv, output, work.signal, stopWatching);
     await output.flush();
     return code;
   } catch (error) {
@@ -28,14 +28,14 @@ export async function main(argv: string[]): Promise<number> {
   }
 }
 
-async function run(argv: string[], output: Output, signal: AbortSignal): Promise<ExitCode> {
+async function run(argv: string[], output: Output, signal: AbortSignal, takeSignals: () => void): Promise<number> {
   if (argv[0] === '--version' || argv[0] === '-V') {
     // The whole of commander is not needed for this.
     await output.line(version());
     return ExitCode.done;
   }
   const { buildProgram } = await import('./program.js');
-  let exitCode: ExitCode = ExitCode.done;
+  let exitCode: number = ExitCode.done;
   let words = 'cairn';
   const act: Act =
     (body) =>
@@ -45,6 +45,7 @@ async function run(argv: string[], output: Output, signal: AbortSignal): Promise
       const context: Context = {
         output,
         signal,
+        takeSignals,
         storeOption: globals.store,
         json: globals.json === true,
         quiet: globals.quiet === true,
@@ -109,5 +110,5 @@ function watchSignals(work: AbortController): () => void {
   };
   const [onInterrupt, onTerminate] = [onSignal('SIGINT'), onSignal('SIGTERM')];
   process.on('SIGINT', onInterrupt).on('SIGTERM', onTerminate);
-  return () => process.off('SIGINT', onInterrupt).off('SIGTERM', onTerminate);
+  return () => void process.off('SIGINT', onInterrupt).off('SIGTERM', onTerminate);
 }

@@ -1,7 +1,6 @@
 import { createRequire } from 'node:module';
 import type { Command } from 'commander';
 import type { Context } from './context.js';
-import type { ExitCode } from './exit-codes.js';
 import { version } from './version.js';
 
 /** Required, since importing a CommonJS package has Node parse it twice: 6 ms of every start. */
@@ -9,7 +8,7 @@ const commander = createRequire(import.meta.url)('commander') as typeof import('
 
 /** Turns the body of a command into what commander calls: with the context first, and the options last. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- commander hands arguments over untyped; each body types its own
-export type Act = (body: (context: Context, ...args: any[]) => Promise<ExitCode | void>) => (...args: any[]) => Promise<void>;
+export type Act = (body: (context: Context, ...args: any[]) => Promise<number | void>) => (...args: any[]) => Promise<void>;
 
 /** Gives a command its arguments, options, help and action. */
 export type Define = (command: Command, act: Act) => void;
@@ -49,6 +48,17 @@ const GROUPS: [string, Entry[]][] = [
       { name: 'tag', summary: 'list, set or remove tags', load: () => import('./commands/tag.js') },
       { name: 'rollback', summary: 'bring an old version back, as a new one', load: () => import('./commands/rollback.js') },
       { name: 'prune', summary: 'remove old versions by rules', load: () => import('./commands/prune.js') },
+    ],
+  ],
+  [
+    'Folders:',
+    [
+      { name: 'mount', summary: 'make a real folder of a volume, to work in', load: () => import('./commands/mount.js') },
+      { name: 'commit', summary: 'store what changed in a mounted folder', load: () => import('./commands/commit.js') },
+      { name: 'reload', summary: 'bring the newest version into a mounted folder', load: () => import('./commands/reload.js') },
+      { name: 'status', summary: 'list what is not committed in a mounted folder', load: () => import('./commands/status.js') },
+      { name: 'unmount', summary: 'let a mounted folder be an ordinary one', load: () => import('./commands/unmount.js') },
+      { name: 'run', summary: 'run a command with volumes mounted, and commit what it writes', load: () => import('./commands/run.js') },
     ],
   ],
   [

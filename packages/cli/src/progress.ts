@@ -50,7 +50,9 @@ function describe(label: string, progress: Progress, seconds: number): Descripti
     rate(bytes, seconds),
     ...(files > 0 ? [count(files, 'file')] : []),
     // Only what stores data reports new bytes; for the others zero would read as "everything was there already".
-    ...(label === 'put' && bytes >= DEDUP_FROM_BYTES ? [`${Math.round(100 * (1 - Math.min(1, newBytes / bytes)))} % dedup`] : []),
+    ...((label === 'put' || label === 'commit') && bytes >= DEDUP_FROM_BYTES
+      ? [`${Math.round(100 * (1 - Math.min(1, newBytes / bytes)))} % dedup`]
+      : []),
   ];
   return { done: bytes, total: totalBytes, label, figures: figures.join(', ') };
 }

@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import type { ReadView, Snapshot, Store, StoreOptions, Volume } from '@cairn/core';
+import type { MountControl, ReadView, Snapshot, Store, StoreOptions, Volume } from '@cairn/core';
 import type { Context } from './context.js';
 import { CommandError } from './errors.js';
 import type { Place } from './place.js';
@@ -24,6 +24,18 @@ export async function withStore<T>(context: Context, body: (store: Store) => Pro
 /** As `withStore`, for commands about one volume. */
 export async function withVolume<T>(context: Context, name: string, body: (volume: Volume) => Promise<T>): Promise<T> {
   return withStore(context, async (store) => body(await store.volumes.fromName(name)));
+}
+
+/** Works with a mounted folder, through the process that owns it or here. The folder knows its store; `--store` says where that is now. */
+export async function withMount<T>(context: Context, dir: string, body: (mount: MountControl) => Promise<T>): Promise<T> {
+  const { openMount } = await import('@cairn/core');
+  context.signal.throwIfAborted();
+  const mount = await openMount(dir, context.storeOption === undefined ? {} : { store: resolve(context.storeOption) });
+  try {
+    return await body(mount);
+  } finally {
+    await mount.close();
+  }
 }
 
 /** What is to be read: the snapshot that a place names, or the volume as it is now. */

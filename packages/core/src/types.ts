@@ -476,4 +476,8 @@ export interface MountEvents {
 }
 
 /** A mounted folder that this process owns. With `backgroundCommit`, `close()` commits once more before. */
-export interface Mount extends MountControl, EventEmitter<MountEvents> {}
+export interface Mount extends MountControl, EventEmitter<MountEvents> {
+  /** The version that was last brought into the folder, or that it was committed as. */
+  readonly base: SnapshotInfo | null;
+  readonly readOnly: boolean;
+}

@@ -3,8 +3,8 @@ import { addAbortSignal } from 'node:stream';
 import type { Batch, CommitOptions, CommitResult, Metadata } from '@cairn/core';
 import { reportCommit } from '../commit-report.js';
 import type { Context } from '../context.js';
-import { UsageError } from '../errors.js';
 import { count, size } from '../format.js';
+import { addMetadata } from '../metadata-option.js';
 import { tracked } from '../progress.js';
 import { STDIN, planPut, type Upload } from '../put-plan.js';
 import { example, type Define } from '../program.js';
@@ -72,16 +72,4 @@ async function send(batch: Batch, { local, remote }: Upload, ignore: string[] | 
 
 function summary({ added, modified, bytes }: CommitResult, seconds: number): string {
   return `${count(added + modified, 'file')}, ${size(bytes.logical)}, ${size(bytes.new)} new, ${seconds.toFixed(1)} s`;
-}
-
-function addMetadata(text: string, others: Metadata = {}): Metadata {
-  const equals = text.indexOf('=');
-  if (equals < 1) throw new UsageError(`'${text}' is no metadata`, 'write --meta KEY=VALUE, such as --meta loss=0.31');
-  return { ...others, [text.slice(0, equals)]: typed(text.slice(equals + 1)) };
-}
-
-function typed(value: string): string | number | boolean {
-  if (value === 'true' || value === 'false') return value === 'true';
-  const isNumber = /^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(value) && Number.isFinite(Number(value));
-  return isNumber ? Number(value) : value;
 }

@@ -10,6 +10,7 @@ import type {
   MountReloadOptions,
   MountReloadResult,
   MountStatus,
+  SnapshotInfo,
   Work,
 } from '../types.js';
 import { Mutex } from '../util/mutex.js';
@@ -70,12 +71,20 @@ export class FolderMount extends EventEmitter<MountEvents> implements Mount {
     );
   }
 
+  get base(): SnapshotInfo | null {
+    return this.folder.info(this.folder.state.base);
+  }
+
+  get readOnly(): boolean {
+    return this.folder.state.readOnly;
+  }
+
   status(options: Work = {}): Promise<MountStatus> {
     return this.inTurn(async () => {
       const difference = await this.folder.compare(options);
       const head = this.folder.head();
       return {
-        base: this.folder.info(this.folder.state.base),
+        base: this.base,
         head: this.folder.info(head),
         behind: this.folder.behind(head),
         ...difference,
@@ -99,8 +108,7 @@ export class FolderMount extends EventEmitter<MountEvents> implements Mount {
       options.signal?.throwIfAborted();
       await this.folder.settle(options);
       const result = await this.folder.bring(this.folder.head(), options.onConflict ?? 'keep-local', options);
-      const base = this.folder.info(this.folder.state.base);
-      if (base !== null) this.emit('reload', base);
+      if (this.base !== null) this.emit('reload', this.base);
       return result;
     });
   }
@@ -140,7 +148,7 @@ export class FolderMount extends EventEmitter<MountEvents> implements Mount {
     const { added, modified, removed } = await this.folder.compare({});
     const changes = added.length + modified.length + removed.length;
     if (changes === 0) return;
-    throw new CairnError('CAIRN_UNCOMMITTED_CHANGES', `${changes} changes in '${this.dir}' are not committed`, {
+    throw new CairnError('CAIRN_UNCOMMITTED_CHANGES', `'${this.dir}' has changes that are not committed: ${changes}`, {
       hint: 'commit them, or unmount without removing the files',
     });
   }
