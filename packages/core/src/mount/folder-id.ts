@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import type { Disk } from '../disk/disk.js';
+import { CairnError } from '../errors.js';
 import { readIfThere, removeFile, replaceFile } from './durable-file.js';
 import { type FolderPlaces, isMountId, type MountId, RESERVED_NAME } from './places.js';
 
@@ -46,4 +47,10 @@ export function claimFolder(disk: Disk, places: FolderPlaces, store: string): Fo
 /** Whether nobody has put anything into a folder. */
 export function isEmptyFolder(dir: string): boolean {
   return fs.readdirSync(dir).every((name) => name === RESERVED_NAME);
+}
+
+export function notAMount(dir: string): CairnError {
+  return new CairnError('CAIRN_NOT_A_MOUNT', `'${dir}' is no mounted folder`, {
+    hint: "mount a volume there: volume.mount(dir) or 'cairn mount VOL DIR'",
+  });
 }

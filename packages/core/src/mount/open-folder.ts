@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { sep } from 'node:path';
-import { CairnError, FileNotFoundError, PathError, ReadOnlyError, wrapIoError } from '../errors.js';
+import { FileNotFoundError, PathError, ReadOnlyError, wrapIoError } from '../errors.js';
 import type { ManifestRoot } from '../manifest/entry.js';
 import { getEntry } from '../manifest/read.js';
 import type { MountOptions, Work } from '../types.js';
@@ -10,7 +10,7 @@ import { type BackgroundPlan, backgroundPlan } from './background.js';
 import { bootId } from './boot.js';
 import { readIfThere, replaceFile } from './durable-file.js';
 import { MountedFolder } from './folder.js';
-import { claimFolder, type FolderId, isEmptyFolder, readFolderId } from './folder-id.js';
+import { claimFolder, type FolderId, isEmptyFolder, notAMount, readFolderId } from './folder-id.js';
 import { FolderMount } from './mount.js';
 import { becomeOwner } from './owner.js';
 import type { MountEngine } from './parts.js';
@@ -52,11 +52,6 @@ export async function resumeFolder(engine: MountEngine, dir: string): Promise<Fo
   });
 }
 
-export function notAMount(dir: string): CairnError {
-  return new CairnError('CAIRN_NOT_A_MOUNT', `'${dir}' is no mounted folder`, {
-    hint: "mount a volume there: volume.mount(dir) or 'cairn mount VOL DIR'",
-  });
-}
 
 /** Becomes the owner, brings the folder to a whole version, and opens it for business. `options` undefined: for a call or two. */
 async function own(
