@@ -2,6 +2,7 @@ import { commitRow, openingRow } from './commits.js';
 import { firstStoreRow } from './first-store.js';
 import { limitsRow } from './limits.js';
 import { memoryRow } from './memory.js';
+import { mountedRow, mountRow } from './mounts.js';
 import { readIntoRow } from './read-into.js';
 import { restoreRow } from './restore.js';
 import type { Row } from './row.js';
@@ -22,6 +23,8 @@ export const ROWS: readonly Row[] = [
   smallFilesRow,
   commitRow,
   openingRow,
+  mountRow,
+  mountedRow,
   versionsRow,
   sizeRow,
   memoryRow,

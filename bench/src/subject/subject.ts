@@ -2,10 +2,18 @@
 import { blobCacheOperations } from './blob-cache.js';
 import { commitOperations } from './commits.js';
 import { limitOperations } from './limits.js';
+import { mountOperations } from './mounts.js';
 import { readOperations } from './reads.js';
 import { closeStores, storeOperations } from './stores.js';
 
-const operations = { ...storeOperations, ...readOperations, ...commitOperations, ...blobCacheOperations, ...limitOperations };
+const operations = {
+  ...storeOperations,
+  ...readOperations,
+  ...commitOperations,
+  ...blobCacheOperations,
+  ...limitOperations,
+  ...mountOperations,
+};
 
 /** What a parent can ask for, by name. Arguments and results pass between processes by structured clone. */
 export type Operations = typeof operations;
