@@ -1,6 +1,7 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { finished, lines, noise, useWorkplace } from './support/cairn.js';
+import { BIN, finished, lines, noise, useWorkplace } from './support/cairn.js';
 
 const place = useWorkplace('shared');
 const WEIGHTS = noise('weights', 500_001);
@@ -47,6 +48,16 @@ describe('ls', () => {
       { path: 'two words', type: 'file', size: 5, executable: false, contentId: expect.any(String) as string },
       { path: 'weights.bin', type: 'file', size: WEIGHTS.length },
     ]);
+  });
+
+  test.runIf(existsSync('/usr/bin/script'))('a terminal gets a table in colours, and NO_COLOR leaves them out', () => {
+    const onTerminal = (env: Record<string, string>): string =>
+      execFileSync('/usr/bin/script', ['-qec', `'${process.execPath}' '${BIN}' ls v`, '/dev/null'], {
+        env: { PATH: process.env['PATH'], TERM: 'xterm', CAIRN_STORE: place.at.store, ...env },
+      }).toString();
+    expect(onTerminal({})).toContain('\u001b[34msub/');
+    expect(onTerminal({ NO_COLOR: '1' })).toMatch(/^TYPE +SIZE +MODIFIED +PATH\r\n/);
+    expect(onTerminal({ NO_COLOR: '1' })).not.toContain('\u001b');
   });
 
   test('a reader that goes away early is no error', async () => {

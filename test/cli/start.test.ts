@@ -19,6 +19,9 @@ const COMMANDS = [
   'diff',
   'tag',
   'rollback',
+  'prune',
+  'tensors',
+  'usage',
   'verify',
   'repair',
   'prune',
@@ -63,6 +66,10 @@ describe('what needs no store answers without loading the engine', () => {
     const help = await place.at.run([command, '--help']);
     expect(help).toMatchObject({ code: 0, stderr: '' });
     expect(help.stdout).toMatch(new RegExp(`Example:\\n  cairn ${command} `));
+  });
+
+  test('completion --help shows how it is switched on', async () => {
+    expect((await place.at.run(['completion', '--help'])).stdout).toContain('source <(cairn completion bash)');
   });
 
   test('every command of `modal volume` is there below `cairn volume`', async () => {

@@ -34,6 +34,7 @@ async function run(argv: string[], output: Output, signal: AbortSignal, takeSign
     await output.line(version());
     return ExitCode.done;
   }
+  if (argv[0] === '__complete') return printCandidates(argv.slice(1), output, signal);
   const { buildProgram } = await import('./program.js');
   let exitCode: number = ExitCode.done;
   let words = 'cairn';
@@ -61,6 +62,25 @@ async function run(argv: string[], output: Output, signal: AbortSignal, takeSign
     throw error;
   }
   return exitCode;
+}
+
+/** What `cairn completion` has the shells ask. There is nobody to read an error while a line is being typed. */
+async function printCandidates(words: string[], output: Output, signal: AbortSignal): Promise<ExitCode> {
+  const [{ buildProgram }, { complete }, { withStore }] = await Promise.all([
+    import('./program.js'),
+    import('./complete.js'),
+    import('./store.js'),
+  ]);
+  const volumes = async (storeOption: string | undefined): Promise<string[]> => {
+    const context: Context = { output, signal, storeOption, json: false, quiet: true, verbose: false };
+    return withStore(context, async (store) => (await store.volumes.list()).map(({ name }) => name)).catch(() => []);
+  };
+  const program = buildProgram(
+    () => async () => {},
+    () => {},
+  );
+  for (const { value, about } of await complete(program, words, volumes)) await output.line(`${value}\t${about}`);
+  return ExitCode.done;
 }
 
 /** `help X` is `X --help`: commander's own help command would look at commands that are not loaded yet. */

@@ -37,6 +37,7 @@ const GROUPS: [string, Entry[]][] = [
       { name: 'mv', summary: 'move or rename files and folders', load: () => import('./commands/mv.js') },
       { name: 'cat', summary: 'write the bytes of a file to standard output', load: () => import('./commands/cat.js') },
       { name: 'stat', summary: 'show what is known about a path', load: () => import('./commands/stat.js') },
+      { name: 'tensors', summary: 'list the tensors of a file of weights', load: () => import('./commands/tensors.js') },
     ],
   ],
   [
@@ -64,6 +65,7 @@ const GROUPS: [string, Entry[]][] = [
   [
     'Store:',
     [
+      { name: 'usage', summary: 'what volumes and versions take on disk', load: () => import('./commands/usage.js') },
       { name: 'verify', summary: 'check that everything stored is whole', load: () => import('./commands/verify.js') },
       {
         name: 'repair',
@@ -72,7 +74,18 @@ const GROUPS: [string, Entry[]][] = [
       },
     ],
   ],
+  ['Shell:', [{ name: 'completion', summary: 'print a script for tab completion', load: () => import('./commands/completion.js') }]],
 ];
+
+/** How the commands that are known by name only come to their arguments and options. */
+const DEFINITIONS = new WeakMap<Command, () => Promise<void>>();
+
+/** Loads what a command takes, unless that is done. */
+export async function openDefinition(command: Command): Promise<void> {
+  const open = DEFINITIONS.get(command);
+  DEFINITIONS.delete(command);
+  await open?.();
+}
 
 /** The whole command line. `onCommand` hears the words of each command as it is reached, for hints in errors. */
 export function buildProgram(act: Act, onCommand: (words: string) => void): Command {
@@ -116,13 +129,15 @@ export function example(line: string, more = ''): string {
 }
 
 function addCommands(parent: Command, entries: Entry[], act: Act, onCommand: (words: string) => void, group: string): void {
-  const loads = new Map(entries.map((entry) => [entry.name, entry.load]));
-  for (const { name, summary } of entries) addGlobalOptions(parent.command(name).description(summary).helpGroup(group), true);
+  for (const { name, summary, load } of entries) {
+    const command = parent.command(name).description(summary).helpGroup(group);
+    addGlobalOptions(command, true);
+    DEFINITIONS.set(command, async () => (await load()).define(command, act));
+  }
   parent.hook('preSubcommand', async (_parent, command) => {
-    const load = loads.get(command.name());
-    if (load === undefined) return;
+    if (!entries.some(({ name }) => name === command.name())) return;
     onCommand(command.name());
-    (await load()).define(command, act);
+    await openDefinition(command);
   });
 }
 

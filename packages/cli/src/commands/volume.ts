@@ -37,7 +37,7 @@ export const define: Define = (volume, act) => {
     .action(act(info));
   add('rename')
     .description('give a volume another name; its history stays')
-    .argument('<from>', 'its name')
+    .argument('<from>', 'the volume')
     .argument('<to>', 'its new name')
     .addHelpText('after', example('cairn volume rename models llama'))
     .action(act(rename));
