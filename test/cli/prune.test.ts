@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { lines, noise, RECENT, useWorkplace } from './support/cairn.js';
+import { BIN, lines, noise, RECENT, useWorkplace } from './support/cairn.js';
 
 const place = useWorkplace();
 let ids: string[];
@@ -48,6 +50,19 @@ describe('prune', () => {
       dryRun: false,
     });
     expect(await place.at.json('prune', 'v', '--keep-within', '2w', '-n')).toMatchObject({ removed: [], kept: 3, dryRun: true });
+  });
+
+  test.runIf(existsSync('/usr/bin/script'))('asks on a terminal, and says there what it is about', () => {
+    const { at } = place;
+    const answer = (text: string): string =>
+      execFileSync('/usr/bin/script', ['-qec', `'${process.execPath}' '${BIN}' prune v --keep-last 2`, '/dev/null'], {
+        env: { PATH: process.env['PATH'], TERM: 'xterm', NO_COLOR: '1', CAIRN_STORE: at.store },
+        input: text,
+      }).toString();
+    const refused = answer('n\n');
+    expect(refused).toMatch(/Remove 3 versions of v, and free 2\d(\.\d)? KiB\? \[y\/N\]/);
+    expect(refused).toContain('left v as it is');
+    expect(answer('y\n')).toContain('removed 3 versions, kept 3; freed');
   });
 
   test('has to be confirmed, and needs a rule', async () => {

@@ -205,6 +205,22 @@ describe('prune', () => {
     expect(await contents(await open())).toEqual({ a: 'new', b: 'mine', c: 'new' });
   });
 
+  test('spares what is tagged after it was decided, and reports what it really removed and freed', async () => {
+    const { store, volume, ids } = await days([1, 2, 3, 4]);
+    const tagger = await store.volumes.fromName('v');
+    const { publisher } = (volume as unknown as { engine: { publisher: { change: (...args: unknown[]) => Promise<unknown> } } }).engine;
+    const change = publisher.change.bind(publisher);
+    publisher.change = async (...args) => {
+      publisher.change = change;
+      await tagger.tag('just-in-time', ids[1]);
+      return change(...args);
+    };
+    const { removed, kept, freed } = await volume.prune({ keepLast: 1 });
+    expect([numbers(removed), kept]).toEqual([[3, 1], 2]);
+    expect((await store.usage()).unreachable).toBe(freed);
+    expect(await surviving(volume)).toEqual([4, 2]);
+  });
+
   test('of an empty volume, an ephemeral one and one that is gone', async () => {
     const empty = await newVolume();
     expect(await empty.prune({ keepLast: 1 })).toEqual({ removed: [], kept: 0, freed: 0 });
