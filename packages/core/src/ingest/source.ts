@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { FileNotFoundError, isCairnError, PathError, wrapIoError, type CairnError } from '../errors.js';
+import { FileNotFoundError, isCairnError, PathError, SourceChangedError, wrapIoError, type CairnError } from '../errors.js';
 
 /** A file on the local disk that is to be stored. The size is used to plan the work; what counts is what is read. */
 export interface LocalSource {
@@ -28,7 +28,7 @@ export const READ_ATTEMPTS = 3;
  * as they were. A file is read only when its last change is older than this.
  */
 export const TICK_MS = 20;
-const MAX_WAITS = 3;
+const MAX_WAITS = 10;
 const OWNER_EXECUTES = 0o100n;
 
 /** @throws FileNotFoundError, PathError, CairnError for what the system refuses. */
@@ -38,16 +38,17 @@ export function openSource(path: string): number {
 }
 
 /**
- * The state of an open source, taken when its last change is long enough ago for the next one to show. One that never rests
- * is given as it is: the state after the read will be another.
- * @throws PathError for a folder or a device.
+ * The state of an open source, taken when its last change is long enough ago for the next one to show.
+ * @throws PathError for a folder or a device; SourceChangedError for a source that never rests: what is read of it could be of
+ * several moments, and nothing would tell.
  */
 export async function settledStat(path: string, fd: number): Promise<fs.BigIntStats> {
   for (let waits = 0; ; waits++) {
     const stat = statOf(path, fd);
     checkRegular(path, stat);
     const ageMs = Date.now() - Number(stat.ctimeNs / 1_000_000n);
-    if (ageMs < 0 || ageMs >= TICK_MS || waits === MAX_WAITS) return stat;
+    if (ageMs < 0 || ageMs >= TICK_MS) return stat;
+    if (waits === MAX_WAITS) throw new SourceChangedError(path);
     await new Promise((resolve) => setTimeout(resolve, TICK_MS - ageMs));
   }
 }

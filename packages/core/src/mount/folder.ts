@@ -199,9 +199,9 @@ export class MountedFolder {
     });
   }
 
-  /** Changes what is remembered of how the folder is used. */
-  configure(changes: Partial<Pick<MountState, 'dir' | 'device' | 'readOnly' | 'ignore'>>): void {
-    this.save({ ...this.current, ...changes });
+  setReadOnly(readOnly: boolean): void {
+    this.save({ ...this.current, readOnly });
+    this.setWriteBits(!readOnly);
   }
 
   /** Gives, or takes away, the write bits of all that the folder shows. */

@@ -3,7 +3,7 @@ import { sep } from 'node:path';
 import { FileNotFoundError, PathError, ReadOnlyError, wrapIoError } from '../errors.js';
 import type { ManifestRoot } from '../manifest/entry.js';
 import { getEntry } from '../manifest/read.js';
-import type { MountOptions, Work } from '../types.js';
+import type { MountOptions } from '../types.js';
 import type { MountRequest } from '../volume/mount-request.js';
 import { normalizePath } from '../volume/paths.js';
 import { type BackgroundPlan, backgroundPlan } from './background.js';
@@ -68,9 +68,10 @@ async function own(
     const bytes = readIfThere(state.state);
     const found = bytes === undefined ? undefined : decodeState(bytes, id, engine.hasher);
     if (found !== undefined) assertSameFolder(found, places.dir);
-    const decided = decide(found);
-    if (found === undefined) replaceFile(engine.disk, state.state, encodeState(decided, engine.hasher));
-    const folder = new MountedFolder(engine, decided);
+    const device = String(fs.statSync(places.dir, { bigint: true }).dev);
+    const current = { ...decide(found), dir: places.dir, device, ...(options?.ignore === undefined ? {} : { ignore: options.ignore }) };
+    replaceFile(engine.disk, state.state, encodeState(current, engine.hasher));
+    const folder = new MountedFolder(engine, current);
     await takeUp(folder, options, found === undefined);
     return await FolderMount.start(engine, folder, {
       background: options?.background,
@@ -83,20 +84,13 @@ async function own(
   }
 }
 
-async function takeUp(folder: MountedFolder, options: (MountOptions & Work) | undefined, isNew: boolean): Promise<void> {
-  const { state } = folder;
-  const { dev } = fs.statSync(folder.places.dir, { bigint: true });
-  const readOnly = options?.readOnly ?? state.readOnly;
-  if (!isNew && readOnly && !state.readOnly) await folder.settle(options);
-  const changes = {
-    ...(state.dir === folder.places.dir ? {} : { dir: folder.places.dir }),
-    ...(state.device === String(dev) ? {} : { device: String(dev) }),
-    ...(state.readOnly === readOnly ? {} : { readOnly }),
-    ...(options?.ignore === undefined ? {} : { ignore: options.ignore }),
-  };
-  if (Object.keys(changes).length > 0) folder.configure(changes);
+/** Ends what was cut short, and gives the folder the write bits that were asked for. */
+async function takeUp(folder: MountedFolder, options: MountOptions | undefined, isNew: boolean): Promise<void> {
+  const was = folder.state.readOnly;
+  const readOnly = options?.readOnly ?? was;
   await folder.settle(options);
-  if (readOnly !== state.readOnly || (isNew && readOnly)) folder.setWriteBits(!readOnly);
+  if (readOnly !== was) folder.setReadOnly(readOnly);
+  else if (isNew && readOnly) folder.setWriteBits(false);
 }
 
 function newState(places: FolderPlaces, id: MountId, request: MountRequest, subPath: string): MountState {
