@@ -24,13 +24,13 @@ const COMMANDS = [
   'usage',
   'verify',
   'repair',
-  'prune',
   'mount',
   'commit',
   'reload',
   'status',
   'unmount',
   'run',
+  'completion',
 ];
 const VOLUME_COMMANDS = ['create', 'list', 'info', 'rename', 'delete', 'fork', 'ls', 'get', 'put', 'rm', 'cp'];
 
@@ -65,7 +65,7 @@ describe('what needs no store answers without loading the engine', () => {
   test.each(COMMANDS)('%s --help shows an example', async (command) => {
     const help = await place.at.run([command, '--help']);
     expect(help).toMatchObject({ code: 0, stderr: '' });
-    expect(help.stdout).toMatch(new RegExp(`Example:\\n  cairn ${command} `));
+    expect(help.stdout).toMatch(new RegExp(`Example:\\n  .*cairn ${command} `));
   });
 
   test('completion --help shows how it is switched on', async () => {

@@ -72,7 +72,7 @@ async function printCandidates(words: string[], output: Output, signal: AbortSig
     import('./store.js'),
   ]);
   const volumes = async (storeOption: string | undefined): Promise<string[]> => {
-    const context: Context = { output, signal, storeOption, json: false, quiet: true, verbose: false };
+    const context: Context = { output, signal, storeOption, json: false, quiet: true, verbose: false, takeSignals: () => {} };
     return withStore(context, async (store) => (await store.volumes.list()).map(({ name }) => name)).catch(() => []);
   };
   const program = buildProgram(
