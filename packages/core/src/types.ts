@@ -390,6 +390,8 @@ export interface MountOptions extends Work {
   subPath?: string;
   /** Paths in the folder that belong to nobody, by gitignore rules: not stored, not removed. Remembered by the mount. */
   ignore?: string[];
+  /** Reloads by itself when anybody commits a newer version, as a network file system would. */
+  autoReload?: boolean;
   /** Commits by itself while something changes, and once more on close. */
   backgroundCommit?: boolean | BackgroundCommitOptions;
 }

@@ -1,15 +1,16 @@
-import type { MountOptions } from '@cairn/core';
-import type { Context } from '../context.js';
+import type { Mount, MountOptions, SnapshotInfo } from '@cairn/core';
+import { note, type Context } from '../context.js';
 import { UsageError } from '../errors.js';
 import { count, paint, place, printable, rate, size } from '../format.js';
 import { parsePlace } from '../place.js';
-import { tracked } from '../progress.js';
+import { tracked, type Tracked } from '../progress.js';
 import { example, type Define } from '../program.js';
 import { withVolume } from '../store.js';
 
 interface MountCommandOptions {
   readOnly?: boolean;
   subPath?: string;
+  follow?: boolean;
 }
 
 export const define: Define = (command, act) => {
@@ -19,6 +20,7 @@ export const define: Define = (command, act) => {
     .argument('<dir>', 'an empty or new folder, or one that is this mount already')
     .option('--read-only', 'files and folders without write bits')
     .option('--sub-path <path>', 'show this folder of the volume')
+    .option('--follow', 'stay: commit what changes here, and bring in what others commit, until Ctrl-C')
     .addHelpText(
       'after',
       example(
@@ -39,17 +41,41 @@ async function mount(context: Context, placeText: string, dir: string, options: 
     ...(where.ref === undefined ? {} : { at: where.ref }),
     ...(options.readOnly === true ? { readOnly: true } : {}),
     ...(subPath === undefined ? {} : { subPath }),
+    ...(options.follow === true ? { autoReload: true, backgroundCommit: options.readOnly !== true } : {}),
   };
-  const { value, progress, seconds } = await tracked(context, 'mount', (onProgress) =>
-    withVolume(context, where.volume, async (volume) => {
-      const mounted = await volume.mount(dir, { ...mountOptions, onProgress });
-      await mounted.close();
-      return { id: mounted.base?.id ?? null, dir: mounted.dir };
-    }),
-  );
+  await withVolume(context, where.volume, async (volume) => {
+    const made = await tracked(context, 'mount', (onProgress) => volume.mount(dir, { ...mountOptions, onProgress }));
+    try {
+      await report(context, where.volume, made);
+      if (options.follow === true) await follow(context, made.value);
+    } finally {
+      await made.value.close();
+    }
+  });
+}
+
+async function report(context: Context, volume: string, { value: mounted, progress, seconds }: Tracked<Mount>): Promise<void> {
   const { files, bytes } = progress;
-  if (context.json) return context.output.json({ volume: where.volume, snapshot: value.id, dir: value.dir, files, bytes, seconds });
+  const id = mounted.base?.id ?? null;
+  if (context.json) return context.output.json({ volume, snapshot: id, dir: mounted.dir, files, bytes, seconds });
   if (context.quiet) return;
-  const at = paint('yellow', value.id === null ? where.volume : place(where.volume, value.id));
-  await context.output.line(`${at}  ${count(files, 'file')}, ${size(bytes)}, ${rate(bytes, seconds)} → ${printable(value.dir)}`);
+  const at = paint('yellow', id === null ? volume : place(volume, id));
+  await context.output.line(`${at}  ${count(files, 'file')}, ${size(bytes)}, ${rate(bytes, seconds)} → ${printable(mounted.dir)}`);
+}
+
+/** Tells what comes and goes, until the person has had enough. The last commit is made when the mount is closed. */
+async function follow(context: Context, mounted: Mount): Promise<void> {
+  const tell = (what: string, version: SnapshotInfo): void => note(context, `${what} ${place(version.volume, version.id)}`);
+  mounted.on('commit', ({ snapshot }) => tell('committed', snapshot));
+  mounted.on('reload', (version) => tell('now at', version));
+  mounted.on('commitFailed', (error) => note(context, `cairn: a commit failed, and is tried again: ${error.message}`));
+  const awake = setInterval(() => undefined, 60_000);
+  try {
+    await new Promise((_resolve, reject) => {
+      context.signal.throwIfAborted();
+      context.signal.addEventListener('abort', () => reject(context.signal.reason as Error), { once: true });
+    });
+  } finally {
+    clearInterval(awake);
+  }
 }

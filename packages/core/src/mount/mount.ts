@@ -14,14 +14,17 @@ import type {
   Work,
 } from '../types.js';
 import { Mutex } from '../util/mutex.js';
+import { watchHeads } from '../volume/watch.js';
 import { asCairnError, BackgroundCommits, type BackgroundPlan } from './background.js';
 import { ControlServer } from './control-server.js';
 import type { MountedFolder } from './folder.js';
+import { followHeads } from './follow.js';
 import type { MountEngine } from './parts.js';
 import { StatePlaces } from './places.js';
 
 export interface FolderMountOptions {
   background: BackgroundPlan | undefined;
+  autoReload: boolean;
   /** Owned only for a call or two, on behalf of somebody who found no owner. */
   transient: boolean;
   /** Gives the ownership up. */
@@ -39,6 +42,8 @@ export class FolderMount extends EventEmitter<MountEvents> implements Mount {
   private server: ControlServer | undefined;
   private closing: Promise<void> | undefined;
   private isClosed = false;
+  private readonly ending = new AbortController();
+  private following: Promise<void> | undefined;
   private lastCommit: MountCommitResult | undefined;
   private lastError: CairnError | undefined;
 
@@ -53,6 +58,7 @@ export class FolderMount extends EventEmitter<MountEvents> implements Mount {
       engine.mounts.delete(mount);
       throw error;
     }
+    if (options.autoReload) mount.following = mount.follow();
     return mount;
   }
 
@@ -129,6 +135,8 @@ export class FolderMount extends EventEmitter<MountEvents> implements Mount {
 
   private async end(unmount: boolean, removeFiles: boolean): Promise<void> {
     this.background?.stop();
+    this.ending.abort();
+    await this.following;
     await this.server?.close();
     await this.turns.run(async () => {
       try {
@@ -172,6 +180,28 @@ export class FolderMount extends EventEmitter<MountEvents> implements Mount {
     if (result !== undefined) this.lastCommit = result;
     if (result?.changed === true) this.emit('commit', result);
     return result;
+  }
+
+  /** Brings in every newer version until the mount is closed. Never rejects. */
+  private async follow(): Promise<void> {
+    const { engine, folder } = this;
+    const failed = (error: unknown): void => {
+      if (this.ending.signal.aborted) return;
+      this.lastError = asCairnError(error);
+      engine.diagnostics.log('warn', `'${this.dir}' does not follow its volume: ${this.lastError.message}`);
+    };
+    const heads = watchHeads({
+      engine,
+      history: folder.history,
+      from: folder.state.base.generation,
+      name: () => folder.volumeName,
+      signal: undefined,
+      closing: this.ending.signal,
+      assertOpen: () => {
+        if (this.ending.signal.aborted) throw new ClosedError('mount');
+      },
+    });
+    await followHeads(heads, () => this.reload(), failed).catch(failed);
   }
 
   /** A round that nobody waits for: fails into an event. */

@@ -52,7 +52,6 @@ export async function resumeFolder(engine: MountEngine, dir: string): Promise<Fo
   });
 }
 
-
 /** Becomes the owner, brings the folder to a whole version, and opens it for business. `options` undefined: for a call or two. */
 async function own(
   engine: MountEngine,
@@ -75,6 +74,7 @@ async function own(
     await takeUp(folder, options, found === undefined);
     return await FolderMount.start(engine, folder, {
       background: options?.background,
+      autoReload: options?.autoReload === true,
       transient: options === undefined,
       release,
     });
