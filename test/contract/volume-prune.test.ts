@@ -88,7 +88,7 @@ describe('the rules of a prune policy', () => {
     const { volume } = await days([1, 2, 3]);
     const wrong: unknown[] = [
       {}, { keepLast: undefined }, { keepLast: 0 }, { keepLast: -1 }, { keepLast: 1.5 }, { keepLast: '3' }, { keepLast: NaN }, { keepEvery: 0 },
-      { keepWithinMs: 0 }, { keepWithinMs: NaN }, { keepLast: 2, keepdaily: 7 }, { keepBest: { metadata: '', order: 'min' } },
+      { keepWithinMs: 0 }, { keepWithinMs: NaN }, { keepLast: 2, keepdaily: 7 }, { keepBest: { metadata: '', order: 'min' } }, { keepBest: null }, { keepBest: 'loss' }, { keepLast: null },
       { keepBest: { metadata: 'loss', order: 'best' } }, { keepBest: { metadata: 'loss', order: 'min', count: 0 } },
     ]; // prettier-ignore
     for (const policy of wrong) {

@@ -30,6 +30,7 @@ export function checkPolicy(policy: PrunePolicy): void {
   if (keepWithinMs !== undefined && !(keepWithinMs > 0))
     throw invalid(`no such time: keepWithinMs ${keepWithinMs}`, 'give milliseconds, more than 0');
   if (keepBest === undefined) return;
+  if (typeof keepBest !== 'object' || keepBest === null) throw invalid('keepBest is no rule', "write { metadata: 'loss', order: 'min' }");
   checkCount('keepBest.count', keepBest.count);
   if (typeof keepBest.metadata !== 'string' || keepBest.metadata === '')
     throw invalid('keepBest names no metadata', "write { metadata: 'loss', order: 'min' }");
