@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Disk } from '../disk/disk.js';
 import { wrapIoError } from '../errors.js';
@@ -248,8 +248,11 @@ class Application {
   }
 }
 
+/** Removes all that a mount has in its folder beside the folder's id. */
 export function clearTemporaries(places: FolderPlaces): void {
-  for (const folder of [places.incoming, places.aside]) fs.rmSync(folder, { recursive: true, force: true });
+  for (const name of fs.readdirSync(places.reserved)) {
+    if (join(places.reserved, name) !== places.idFile) fs.rmSync(join(places.reserved, name), { recursive: true, force: true });
+  }
 }
 
 /** False when the action fails with one of these codes, which mean that somebody changed the folder meanwhile. */

@@ -13,6 +13,9 @@ import type {
 import { type Call, type Calls, PROTOCOL_VERSION, type Reply, type Request, unpackResult } from './protocol.js';
 import { shortSocketPath } from './socket-path.js';
 
+/** What a socket says whose other side is not there, or not any more. */
+const GONE = ['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE'];
+
 /** A connection to the owner of a mount; undefined when nobody answers. */
 export async function connectOwner(stateDir: string): Promise<net.Socket | undefined> {
   try {
@@ -25,7 +28,7 @@ export async function connectOwner(stateDir: string): Promise<net.Socket | undef
       release();
     }
   } catch (error) {
-    if (['ENOENT', 'ECONNREFUSED'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    if (GONE.includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw error;
   }
 }
@@ -90,7 +93,7 @@ export class RemoteMount implements MountControl {
       throw ended(this.dir);
     } catch (error) {
       signal?.throwIfAborted();
-      throw error;
+      throw GONE.includes((error as NodeJS.ErrnoException).code ?? '') ? ended(this.dir) : error;
     } finally {
       signal?.removeEventListener('abort', abort);
       socket.destroy();

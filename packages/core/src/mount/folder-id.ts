@@ -31,14 +31,16 @@ export function claimFolder(disk: Disk, places: FolderPlaces, store: string): Fo
   const mine: FolderId = { id: randomBytes(16).toString('hex') as MountId, store };
   disk.mkdir(places.reserved);
   const temporary = `${places.idFile}-${mine.id}`;
-  replaceFile(disk, temporary, Buffer.from(`${JSON.stringify({ cairnMount: 1, id: mine.id, store })}\n`));
   try {
+    replaceFile(disk, temporary, Buffer.from(`${JSON.stringify({ cairnMount: 1, id: mine.id, store })}\n`));
     disk.link(temporary, places.idFile);
     disk.syncDirectory(places.reserved);
     return mine;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    return readFolderId(places) ?? mine;
+    // Whoever was first may have cleared away our temporary file, too.
+    const first = readFolderId(places);
+    if (first === undefined || !['EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return first;
   } finally {
     removeFile(disk, temporary);
   }

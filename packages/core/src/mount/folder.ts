@@ -94,8 +94,7 @@ export class MountedFolder {
 
   /** Ends what was cut short: a commit that may have been published, a version that is only half in the folder. */
   async settle(work: Work = {}): Promise<void> {
-    this.engine.index.refresh();
-    if (this.current.pending !== undefined) this.settleCommit();
+    if (this.current.pending !== undefined) await this.settleCommit();
     if (lstat(this.places.aside) !== undefined) new Asides(this.places, this.engine.disk, this.cache).recover();
     clearTemporaries(this.places);
     await this.mend(work);
@@ -247,9 +246,10 @@ export class MountedFolder {
    * Whether a commit that was cut short was published: whether some version since then has all that it was to publish. Offered
    * again, it would undo what others committed on top of it.
    */
-  private settleCommit(): void {
+  private async settleCommit(): Promise<void> {
     const { pending, seen } = this.current;
     if (pending === undefined) return;
+    await this.engine.publisher.catchUp();
     for (const { generation, id } of this.history.newestFirst()) {
       if (generation <= pending.generation) break;
       const { root } = this.history.record(id);

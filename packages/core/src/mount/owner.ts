@@ -59,8 +59,12 @@ function writeOwner(disk: Disk, path: string): void {
   try {
     file.writeSync(Buffer.from(JSON.stringify(thisProcess())), 0);
     file.syncSync();
-  } finally {
     file.closeSync();
+  } catch (error) {
+    // Whole or not, it must not look like an owner: this process goes on living.
+    fs.rmSync(path, { force: true });
+    file.closeSync();
+    throw error;
   }
 }
 

@@ -104,6 +104,7 @@ export interface ChangeOutcome {
 /** Everything that the thread can be asked for, with what it answers. */
 export interface PublishCalls {
   ensureLease: { input: undefined; output: void };
+  catchUp: { input: undefined; output: void };
   publish: { input: SealedPack[]; output: void };
   writeObjects: { input: ObjectBundle; output: { storedBytes: number } };
   change: { input: { change: VolumeChange; checks: ChangeChecks }; output: ChangeOutcome };

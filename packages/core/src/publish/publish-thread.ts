@@ -1,6 +1,7 @@
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import { serializeError } from '../errors.js';
 import { TransactionGate } from '../index/transaction-gate.js';
+import { changeRefs } from './change-refs.js';
 import { changeVolume } from './change-volume.js';
 import { commit } from './commit.js';
 import { ensureLease, removeOwnLease } from './leases.js';
@@ -19,6 +20,7 @@ type Output<C extends PublishCall> = PublishCalls[C]['output'];
 
 const HANDLERS: { [C in PublishCall]: (parts: PublishParts, input: Input<C>) => Output<C> } = {
   ensureLease,
+  catchUp: (parts) => changeRefs(parts, () => undefined),
   publish: publishPacks,
   writeObjects: (parts, bundle) => storeObjects(parts, unbundleObjects(bundle, parts.hasher)),
   change: (parts, { change, checks }) => changeVolume(parts, change, checks),

@@ -54,6 +54,11 @@ export class Publisher {
     return this.lease;
   }
 
+  /** Applies the change that a dead process, or a failed call, may have left in the journal: from then on the index tells whether it counts. */
+  catchUp(): Promise<void> {
+    return this.call('catchUp', undefined);
+  }
+
   /** Puts sealed packs into the index: from then on others deduplicate against them. @throws StoreFullError */
   async publish(packs: SealedPack[]): Promise<void> {
     if (packs.length > 0) await this.call('publish', packs);
