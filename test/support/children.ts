@@ -52,6 +52,11 @@ export class Child {
     await this.ended;
   }
 
+  /** Sends a line of JSON to a script that takes orders. */
+  tell(order: object): void {
+    this.process.stdin!.write(`${JSON.stringify(order)}\n`);
+  }
+
   /** Asks a script that runs until told otherwise to come to its end. */
   stop(): void {
     this.process.stdin!.end();
