@@ -26,6 +26,9 @@ export interface ScanParts {
   signal?: AbortSignal | undefined;
 }
 
+/** What the system's bytes that are no UTF-8 become in a string. */
+const REPLACEMENT = '\ufffd';
+
 /** Entries looked at between two turns of the event loop. */
 const ENTRIES_PER_TURN = 512;
 
@@ -101,7 +104,7 @@ export class Scan {
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
       const { folder } = next;
       const seen = next.inSeen ? this.parts.window.children(this.parts.seen, folder) : new Map<string, Entry>();
-      const names = this.names(folder);
+      const names = this.names(folder, seen);
       if (names === undefined) continue;
       for (const name of names) {
         await this.rest();
@@ -161,15 +164,21 @@ export class Scan {
     }
   }
 
-  /** The storable names in a folder, sorted; undefined when it cannot be listed. Read as bytes: a name that is no UTF-8 would be taken for another one. */
-  private names(folder: string): string[] | undefined {
-    let found: Buffer[];
+  /** The storable names in a folder, sorted; undefined when it cannot be listed. What the tree has is storable: no need to look at each again. */
+  private names(folder: string, seen: ReadonlyMap<string, Entry>): string[] | undefined {
     try {
-      found = fs.readdirSync(this.parts.places.local(folder), { encoding: 'buffer' });
+      const local = this.parts.places.local(folder);
+      const found = fs.readdirSync(local);
+      const isStrange = (name: string): boolean => !seen.has(name) || name.includes(REPLACEMENT);
+      return (found.some(isStrange) ? this.storable(folder, fs.readdirSync(local, { encoding: 'buffer' })) : found).sort();
     } catch {
       this.skipped.push(folder);
       return undefined;
     }
+  }
+
+  /** Of names read as bytes: one that is no UTF-8 would be taken for another one. */
+  private storable(folder: string, found: readonly Buffer[]): string[] {
     const names: string[] = [];
     for (const bytes of found) {
       const name = bytes.toString('utf8');
@@ -177,7 +186,7 @@ export class Scan {
       if (Buffer.from(name, 'utf8').equals(bytes) && isStorable(joinPath(folder, name))) names.push(name);
       else this.skipped.push(joinPath(folder, name));
     }
-    return names.sort();
+    return names;
   }
 
   private isIgnored(path: string, isFolder: boolean): boolean {
