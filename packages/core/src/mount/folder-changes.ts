@@ -4,7 +4,7 @@ import { IngestTally } from '../ingest/ingest.js';
 import type { Staging } from '../objects/staging.js';
 import type { Work } from '../types.js';
 import type { Engine } from '../volume/engine.js';
-import type { Scan } from './scan.js';
+import type { Candidate, Scan } from './scan.js';
 import type { Window } from './seen-tree.js';
 import type { StatCache, Stamp } from './stat-cache.js';
 import { storeFiles } from './store-files.js';
@@ -27,12 +27,13 @@ export async function storeChanges(
   seen: ManifestRoot,
   scan: Scan,
   work: Work,
-  leaveOut: (name: string, stamp: Stamp) => boolean = () => false,
+  leaveOut: (stamp: Stamp) => boolean = () => false,
 ): Promise<FolderTree> {
   const { engine, window, staging, cache } = parts;
   const tally = new IngestTally();
-  const waiting = scan.candidates.filter(({ name, stamp }) => leaveOut(name, stamp));
-  const ready = waiting.length === 0 ? scan.candidates : scan.candidates.filter((file) => !waiting.includes(file));
+  const waiting: Candidate[] = [];
+  const ready: Candidate[] = [];
+  for (const file of scan.candidates) (leaveOut(file.stamp) ? waiting : ready).push(file);
   const { stored, busy, unreadable } = await storeFiles(engine, staging, tally, ready, work);
   for (const file of [...waiting, ...busy, ...unreadable]) scan.leaveOut(file);
 

@@ -353,10 +353,10 @@ function isPlain({ message, metadata }: CommitOptions): boolean {
 }
 
 /** Which changed files a background round leaves to the next one. */
-function unsettled(dir: string, settleMs: number): (name: string, stamp: Stamp) => boolean {
-  const written = openForWriting(dir);
+function unsettled(dir: string, settleMs: number): (stamp: Stamp) => boolean {
+  let written: Set<bigint> | undefined;
   const limitNs = BigInt(Date.now() - settleMs) * 1_000_000n;
-  return (_name, stamp) => stamp.mtimeNs > limitNs || written.has(stamp.inode);
+  return (stamp) => stamp.mtimeNs > limitNs || (written ??= openForWriting(dir)).has(stamp.inode);
 }
 
 /** Paths that cannot be swapped now: open for writing by somebody, or hidden by what cannot be stored. */

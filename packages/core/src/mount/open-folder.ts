@@ -71,7 +71,7 @@ async function own(
     const current = { ...decide(found), dir: places.dir, device, ...(options?.ignore === undefined ? {} : { ignore: options.ignore }) };
     replaceFile(engine.disk, state.state, encodeState(current, engine.hasher));
     const folder = new MountedFolder(engine, current);
-    await takeUp(folder, options, found === undefined);
+    await takeUp(folder, options);
     return await FolderMount.start(engine, folder, {
       background: options?.background,
       autoReload: options?.autoReload === true,
@@ -85,12 +85,14 @@ async function own(
 }
 
 /** Ends what was cut short, and gives the folder the write bits that were asked for. */
-async function takeUp(folder: MountedFolder, options: MountOptions | undefined, isNew: boolean): Promise<void> {
+async function takeUp(folder: MountedFolder, options: MountOptions | undefined): Promise<void> {
   const was = folder.state.readOnly;
   const readOnly = options?.readOnly ?? was;
+  // Write bits that were lent for what was cut short are still there.
+  const wasCutShort = folder.state.target !== undefined;
   await folder.settle(options);
   if (readOnly !== was) folder.setReadOnly(readOnly);
-  else if (isNew && readOnly) folder.setWriteBits(false);
+  else if (readOnly && wasCutShort) folder.setWriteBits(false);
 }
 
 function newState(places: FolderPlaces, id: MountId, request: MountRequest, subPath: string): MountState {

@@ -172,10 +172,10 @@ export class StoreEngine implements MountEngine, SharedEngine {
     // No thread of ours keeps the process alive, which would else end in the middle of this.
     const awake = setInterval(() => undefined, 60_000);
     try {
-      for (const result of await Promise.allSettled([...this.mounts].map((mount) => mount.close())))
-        if (result.status === 'rejected')
-          this.diagnostics.log('error', `a mount was closed without its last commit: ${String(result.reason)}`);
-      while (this.underWay.size > 0) await Promise.allSettled(this.underWay);
+      while (this.mounts.size > 0 || this.underWay.size > 0) {
+        await Promise.all([...this.mounts].map((mount) => this.closeMount(mount)));
+        await Promise.allSettled(this.underWay);
+      }
       this.ending.abort();
       await this.pool.close();
       await this.publisher.close();
@@ -184,6 +184,17 @@ export class StoreEngine implements MountEngine, SharedEngine {
       await this.index.close();
     } finally {
       clearInterval(awake);
+    }
+  }
+
+  /** With its last commit, when it makes one; whoever closes the store cannot do anything about its failing. */
+  private async closeMount(mount: Mount): Promise<void> {
+    try {
+      await mount.close();
+    } catch (error) {
+      this.diagnostics.log('error', `the mount '${mount.dir}' was closed without its last commit: ${String(error)}`);
+    } finally {
+      this.mounts.delete(mount);
     }
   }
 }
