@@ -167,6 +167,16 @@ describe('a commit never moves the folder beyond its own changes', () => {
     expect(await head()).toEqual({ a: 'again', b: 'from g' });
   });
 
+  test('a folder that was removed, or replaced by another one, does not count as all deleted', async () => {
+    const { mount, path, head } = await rig({ a: 'a' });
+    const f = await mount('f');
+    fs.rmSync(path('f'), { recursive: true });
+    expect(await codeOf(f.commit())).toBe('CAIRN_NOT_A_MOUNT');
+    fs.mkdirSync(path('f'));
+    expect(await codeOf(f.commit())).toBe('CAIRN_NOT_A_MOUNT');
+    expect(await head()).toEqual({ a: 'a' });
+  });
+
   test('of a deleted volume it fails, and the files stay', async () => {
     const { mount, path, store } = await rig({ a: 'a' });
     const f = await mount('f');

@@ -185,6 +185,22 @@ describe('a mount survives its process', () => {
   });
 });
 
+test('what a mount needs is kept for it, until it is unmounted', async () => {
+  const { mount, path, store } = await rig({ a: 'a' });
+  const { createHasher } = await import('../../packages/core/dist/hash/blake3.js');
+  const { mountRoots } = await import('../../packages/core/dist/mount/roots.js');
+  const roots = (): unknown[] => mountRoots(join(store.info().dir, 'mounts'), createHasher('auto'));
+  const f = await mount('f');
+  expect(roots()).toHaveLength(1);
+  const [before] = roots();
+  edit(path('f'), { a: 'A' });
+  await f.commit();
+  expect(roots()).toHaveLength(1);
+  expect(roots()[0]).not.toEqual(before);
+  await f.close({ unmount: true });
+  expect(roots()).toEqual([]);
+});
+
 describe('closing', () => {
   test('leaves a mount that works without an owner; only unmounting ends it', async () => {
     const { mount, path } = await rig({ a: 'a' });

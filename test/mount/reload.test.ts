@@ -44,6 +44,17 @@ describe('a reload brings in what others committed', () => {
     expect(await f.status()).toMatchObject({ modified: [] });
   });
 
+  test('names that are hard links of one file are replaced one by one', async () => {
+    const { mount, path, commit } = await rig({ a: 'same', b: 'other' });
+    const f = await mount('f');
+    fs.rmSync(path('f', 'b'));
+    fs.linkSync(path('f', 'a'), path('f', 'b'));
+    await f.commit();
+    await commit({ a: 'A', b: 'B' });
+    expect(await f.reload()).toEqual({ updated: 2, conflicts: [], busy: [] });
+    expect(folder(path('f'))).toEqual({ a: 'A', b: 'B' });
+  });
+
   test('programs that have a file open go on reading the old bytes', async () => {
     const { mount, path, commit } = await rig({ a: 'old bytes' });
     const f = await mount('f');

@@ -218,7 +218,10 @@ class Application {
   private isAsKnown(path: string, before: Entry): boolean {
     const stat = lstat(this.local(path));
     if (before.type === 'symlink') return stat?.isSymbolicLink() === true && fs.readlinkSync(this.local(path)) === before.target;
-    return stat?.isFile() === true && sameStamp(stampOf(stat), this.parts.cache.get(path));
+    const known = this.parts.cache.get(path);
+    if (stat?.isFile() !== true || known === undefined) return false;
+    // Setting a file aside moves the change time of all its names.
+    return stat.nlink > 1n ? sameData(stampOf(stat), known) : sameStamp(stampOf(stat), known);
   }
 
   /** Taken once the clock has moved on: from then on every edit shows. */

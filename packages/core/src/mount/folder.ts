@@ -1,8 +1,8 @@
-import fs from 'node:fs';
+import { dirname } from 'node:path';
 import ignore, { type Ignore } from 'ignore';
 import { ConflictError, ReadOnlyError, VolumeNotFoundError } from '../errors.js';
 import { mergeManifests } from '../manifest/merge.js';
-import { type FileNode, type ManifestRoot, sameEntry, sameRoot } from '../manifest/entry.js';
+import { type ManifestRoot, sameEntry, sameRoot } from '../manifest/entry.js';
 import { IngestTally } from '../ingest/ingest.js';
 import { Staging } from '../objects/staging.js';
 import { stagedBelow } from '../snapshot/staged-below.js';
@@ -14,6 +14,7 @@ import { applyChanges, clearTemporaries } from './apply.js';
 import { Asides } from './asides.js';
 import { storeChanges } from './folder-changes.js';
 import { readIfThere, replaceFile } from './durable-file.js';
+import { notAMount, readFolderId } from './folder-id.js';
 import { openForWriting } from './open-files.js';
 import type { MountEngine } from './parts.js';
 import { FolderPlaces, StatePlaces } from './places.js';
@@ -22,11 +23,13 @@ import { differenceOf, type FolderDifference } from './difference.js';
 import { stampIfSame } from './same-bytes.js';
 import { type Candidate, Scan } from './scan.js';
 import { type FolderChange, Window } from './seen-tree.js';
-import { sameStamp, StatCache, type Stamp, stampOf } from './stat-cache.js';
+import { StatCache, type Stamp } from './stat-cache.js';
 import { bootId } from './boot.js';
 import { encodeState, type MountState } from './state.js';
 import { changesTo, withhold } from './target-plan.js';
-import { NoWriteBits, setWritable, WRITABLE } from './write-bits.js';
+import { removeShown, setWriteBits } from './shown-files.js';
+import { tornFiles } from './torn-files.js';
+import { NoWriteBits, WRITABLE, type WriteBits } from './write-bits.js';
 
 export interface Brought {
   updated: number;
@@ -94,6 +97,8 @@ export class MountedFolder {
 
   /** Ends what was cut short: a commit that may have been published, a version that is only half in the folder. */
   async settle(work: Work = {}): Promise<void> {
+    // A folder that was removed, or another one in its place, would look as if all had been deleted.
+    if (readFolderId(this.places)?.id !== this.current.id) throw notAMount(this.places.dir);
     if (this.current.pending !== undefined) await this.settleCommit();
     if (lstat(this.places.aside) !== undefined) new Asides(this.places, this.engine.disk, this.cache).recover();
     clearTemporaries(this.places);
@@ -160,13 +165,8 @@ export class MountedFolder {
     this.saveCache();
     this.save({ ...this.current, bootId: bootId(), target: { ...target, root: reachable } });
     const { engine, places, staging: nodes, cache } = this;
-    const writeBits = this.current.readOnly ? new NoWriteBits() : WRITABLE;
-    const wantedChanges = [...this.window.diff(local.root, wanted.root)];
-    const { updated, kept, stamps } = await applyChanges(
-      { engine, disk: engine.disk, places, nodes, cache, writeBits },
-      wantedChanges,
-      work,
-    );
+    const parts = { engine, disk: engine.disk, places, nodes, cache, writeBits: this.writeBits() };
+    const { updated, kept, stamps } = await applyChanges(parts, [...this.window.diff(local.root, wanted.root)], work);
 
     const { target: _done, ...rest } = this.current;
     const { generation, snapshot } = target;
@@ -203,24 +203,14 @@ export class MountedFolder {
     this.setWriteBits(!readOnly);
   }
 
-  /** Gives, or takes away, the write bits of all that the folder shows. */
   setWriteBits(writable: boolean): void {
-    for (const [path, entry] of this.window.walk(this.current.seen, '')) {
-      if (entry.type !== 'symlink') setWritable(this.places.local(path), writable);
-    }
-    setWritable(this.places.dir, writable);
+    setWriteBits(this.places, this.window.walk(this.current.seen, ''), writable);
   }
 
-  /** Removes the files that the folder shows; what is ignored, and what somebody put there meanwhile, stays. */
+  /** Removes the files that the folder shows, and no others. */
   removeFiles(): void {
     if (this.current.readOnly) this.setWriteBits(true);
-    const folders: string[] = [];
-    for (const [path, entry] of this.window.walk(this.current.seen, '')) {
-      const stat = lstat(this.places.local(path));
-      if (entry.type === 'directory') folders.push(path);
-      else if (entry.type === 'symlink' ? stat?.isSymbolicLink() : stat?.isFile()) this.engine.disk.unlink(this.places.local(path));
-    }
-    for (const folder of folders.reverse()) removeFolder(this.places.local(folder));
+    removeShown(this.engine.disk, this.places, this.window.walk(this.current.seen, ''));
   }
 
   saveCache(): void {
@@ -235,6 +225,10 @@ export class MountedFolder {
 
   private get storing(): { engine: MountEngine; window: Window; staging: Staging; cache: StatCache } {
     return { engine: this.engine, window: this.window, staging: this.staging, cache: this.cache };
+  }
+
+  private writeBits(): WriteBits {
+    return this.current.readOnly ? new NoWriteBits() : WRITABLE;
   }
 
   private scan(signal: AbortSignal | undefined): Scan {
@@ -260,27 +254,29 @@ export class MountedFolder {
     this.save(rest);
   }
 
-  /** Reads every file again after a power cut, since what was written shortly before it may be torn; what nobody edited is mended. */
+  /**
+   * Reads every file again after a power cut, since what was written shortly before may be torn. What nobody edited since is taken
+   * out of the folder, and of what it is known to hold, and comes back as a version that is brought in.
+   */
   private async mend(work: Work): Promise<void> {
-    const { bootId: written, seen, target } = this.current;
+    const { bootId: written, seen, base, target } = this.current;
     if (written === '' || written === bootId()) return;
-    const torn: FolderChange[] = [];
+    const torn = new Map<string, null>();
     for (const root of target === undefined ? [seen] : [seen, target.root]) {
-      for (const [path, entry] of this.window.walk(root, '')) {
-        work.signal?.throwIfAborted();
-        if (entry.type !== 'file' || !this.isOurs(path, entry)) continue;
-        if ((await stampIfSame(this.places.local(path), entry.content, this.staging, this.engine.hasher)) !== undefined) continue;
-        this.engine.disk.unlink(this.places.local(path));
-        this.cache.delete(path);
-        torn.push({ path, after: entry });
-      }
+      const parts = { places: this.places, cache: this.cache, nodes: this.staging, hasher: this.engine.hasher };
+      for await (const path of tornFiles(parts, this.window.walk(root, ''), work)) torn.set(path, null);
     }
-    const { engine, places, staging: nodes, cache } = this;
-    const writeBits = this.current.readOnly ? new NoWriteBits() : WRITABLE;
-    const { stamps } = await applyChanges({ engine, disk: engine.disk, places, nodes, cache, writeBits }, torn, work);
-    if (target === undefined) this.learn(stamps);
-    this.save({ ...this.current, bootId: torn.length > 0 ? bootId() : '' });
-    this.saveCache();
+    if (torn.size === 0) return this.save({ ...this.current, bootId: '' });
+    const rest = this.window.edit(seen, torn);
+    await this.makeDurable(rest);
+    this.save({ ...this.current, seen: rest, target: target ?? { ...base, root: seen } });
+    const writeBits = this.writeBits();
+    for (const path of torn.keys()) {
+      this.cache.delete(path);
+      writeBits.allow(dirname(this.places.local(path)));
+      this.engine.disk.unlink(this.places.local(path));
+    }
+    writeBits.restore();
   }
 
   /** The folder's own changes are committed: it holds the same as before, and nothing of others that went into the head. */
@@ -333,17 +329,6 @@ export class MountedFolder {
       return undefined;
     }
   }
-
-  /** Whether a file is one that this mount wrote, or committed, and that nobody touched since. */
-  private isOurs(path: string, entry: FileNode): boolean {
-    const stat = lstat(this.places.local(path));
-    if (stat?.isFile() !== true) return false;
-    const known = this.cache.get(path);
-    if (known !== undefined) return sameStamp(known, stampOf(stat));
-    // Times are set with the precision of a double.
-    const differenceNs = stat.mtimeNs - entry.mtimeNs;
-    return differenceNs < 1000n && differenceNs > -1000n;
-  }
 }
 
 const OWNER_EXECUTES = 0o100n;
@@ -366,13 +351,5 @@ function* unavailable(places: FolderPlaces, changes: readonly FolderChange[], sk
     const stat = before?.type === 'file' && written.size > 0 ? lstat(places.local(path)) : undefined;
     const isHidden = skipped.some((other) => path === other || path.startsWith(`${other}/`));
     if (isHidden || (stat !== undefined && written.has(stat.ino))) yield path;
-  }
-}
-
-function removeFolder(path: string): void {
-  try {
-    fs.rmdirSync(path);
-  } catch (error) {
-    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
 }

@@ -1,0 +1,35 @@
+import type { Hasher } from '../hash/hasher.js';
+import type { Entry, FileNode } from '../manifest/entry.js';
+import type { NodeSource } from '../objects/node-store.js';
+import type { Work } from '../types.js';
+import { lstat } from './lstat.js';
+import type { FolderPlaces } from './places.js';
+import { stampIfSame } from './same-bytes.js';
+import { sameStamp, type StatCache, stampOf } from './stat-cache.js';
+
+/** Times of files are set with the precision of a double. */
+const TIME_PRECISION_NS = 1000n;
+
+/** Files that look as this mount made or committed them, and hold something else: torn by a power cut. Reads everything. */
+export async function* tornFiles(
+  parts: { places: FolderPlaces; cache: StatCache; nodes: NodeSource; hasher: Hasher },
+  shown: Iterable<[string, Entry]>,
+  { signal }: Work,
+): AsyncGenerator<string> {
+  const { places, cache, nodes, hasher } = parts;
+  for (const [path, entry] of shown) {
+    signal?.throwIfAborted();
+    if (entry.type !== 'file' || !isOurs(places.local(path), cache, path, entry)) continue;
+    if ((await stampIfSame(places.local(path), entry.content, nodes, hasher)) === undefined) yield path;
+  }
+}
+
+/** Whether nobody touched a file since this mount made or committed it. */
+function isOurs(local: string, cache: StatCache, path: string, entry: FileNode): boolean {
+  const stat = lstat(local);
+  if (stat?.isFile() !== true) return false;
+  const known = cache.get(path);
+  if (known !== undefined) return sameStamp(known, stampOf(stat));
+  const differenceNs = stat.mtimeNs - entry.mtimeNs;
+  return differenceNs < TIME_PRECISION_NS && differenceNs > -TIME_PRECISION_NS;
+}
