@@ -215,7 +215,7 @@ describe('tensors', () => {
       'm/model.safetensors.index.json',
       JSON.stringify({
         metadata: {},
-        weight_map: { a: 'model-00001.safetensors', b: 'model-00002.safetensors', c: 'model-00002.safetensors' },
+        weight_map: { a: 'model-00001.safetensors', b: 'model-00002.safetensors' },
       }),
     );
     const tensors = await volume.tensors('m/model.safetensors.index.json');
@@ -227,6 +227,7 @@ describe('tensors', () => {
       ['{"weight_map":{"a":"missing.safetensors"}}', 'ENOENT'],
       ['{"weight_map":{"a":"../m/model-00001.safetensors"}}', 'CAIRN_INVALID_PATH'],
       ['{"weight_map":{"a":5}}', 'CAIRN_INVALID_ARGUMENT'],
+      ['{"weight_map":{"c":"model-00001.safetensors"}}', 'CAIRN_INVALID_ARGUMENT'],
       ['{"weight_map":[]', 'CAIRN_INVALID_ARGUMENT'],
       ['{}', 'CAIRN_INVALID_ARGUMENT'],
       ['null', 'CAIRN_INVALID_ARGUMENT'],

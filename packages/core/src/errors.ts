@@ -44,12 +44,15 @@ export interface CairnErrorOptions {
   cause?: unknown;
 }
 
-/** Every error that Cairn raises on purpose. `code` is stable, `hint` says what to do next. */
-export class CairnError extends Error {
-  readonly code: ErrorCode;
+/**
+ * Every error that Cairn raises on purpose. `code` is stable, `hint` says what to do next. Packages built on the core raise
+ * it with codes of their own.
+ */
+export class CairnError<Code extends string = ErrorCode> extends Error {
+  readonly code: Code;
   readonly hint: string;
 
-  constructor(code: ErrorCode, message: string, options: CairnErrorOptions) {
+  constructor(code: Code, message: string, options: CairnErrorOptions) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = new.target.name;
     this.code = code;

@@ -34,6 +34,8 @@ export {
   isCairnError,
 } from './errors.js';
 export type { CairnErrorOptions, Damage, ErrorCode } from './errors.js';
+export { dtypeBlock } from './chunking/dtypes.js';
+export type { DtypeBlock } from './chunking/dtypes.js';
 export type { ContentId } from './content/content.js';
 export type { HashImplementation } from './hash/hasher.js';
 export type {

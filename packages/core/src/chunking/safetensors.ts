@@ -5,7 +5,7 @@ import { elementCount, HEADER_LIMIT, type HeaderParse, type TensorHeader } from 
 const LENGTH_BYTES = 8;
 
 /** Bits of one element: `Dtype::bitsize` of the safetensors crate 0.6. Sizes of other dtypes are taken as declared. */
-const DTYPE_BITS: Readonly<Record<string, number>> = {
+export const DTYPE_BITS: Readonly<Record<string, number>> = {
   BOOL: 8, F4: 4, F6_E2M3: 6, F6_E3M2: 6, U8: 8, I8: 8, F8_E5M2: 8, F8_E4M3: 8, F8_E8M0: 8,
   I16: 16, U16: 16, F16: 16, BF16: 16, I32: 32, U32: 32, F32: 32, C64: 64, F64: 64, I64: 64, U64: 64,
 }; // prettier-ignore

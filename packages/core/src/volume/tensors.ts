@@ -15,13 +15,35 @@ const MAX_SHARD_INDEX_BYTES = 64 << 20;
 
 /**
  * The tensors of a weights file, or of all shards that a `*.index.json` names.
- * @throws InvalidArgumentError when the file is no safetensors, GGUF or shard index.
+ * @throws InvalidArgumentError when the file is no safetensors, GGUF or shard index, or says of itself what is not true.
+ * @throws FileNotFoundError when a shard is missing.
  */
 export async function readTensors(engine: Engine, sight: Sight, path: string): Promise<TensorInfo[]> {
   if (!path.endsWith('.index.json')) return fileTensors(engine, sight, path);
+  const shardOf = await shardMap(engine, sight, path);
   const tensors: TensorInfo[] = [];
-  for (const shard of await shardsOf(engine, sight, path)) tensors.push(...(await fileTensors(engine, sight, shard)));
+  for (const shard of [...new Set(shardOf.values())].sort()) tensors.push(...(await fileTensors(engine, sight, shard)));
+  checkShards(path, shardOf, tensors);
   return tensors;
+}
+
+/** The index and its shards have to tell the same story: otherwise two tensors could pass for one, or one be missed. */
+function checkShards(path: string, shardOf: Map<string, string>, tensors: readonly TensorInfo[]): void {
+  const found = new Map<string, string>();
+  for (const tensor of tensors) {
+    const other = found.get(tensor.name);
+    if (other !== undefined) throw untrue(path, `tensor '${tensor.name}' is in '${other}' and in '${tensor.path}'`);
+    found.set(tensor.name, tensor.path);
+  }
+  for (const [name, shard] of shardOf)
+    if (found.get(name) !== shard) throw untrue(path, `tensor '${name}' is not in '${shard}', where the index has it`);
+}
+
+function untrue(path: string, what: string): InvalidArgumentError {
+  return new InvalidArgumentError(
+    `'${path}' contradicts itself: ${what}`,
+    'store the model again from where it came; nothing of it was read',
+  );
 }
 
 async function fileTensors(engine: Engine, sight: Sight, path: string): Promise<TensorInfo[]> {
@@ -33,6 +55,8 @@ async function fileTensors(engine: Engine, sight: Sight, path: string): Promise<
       'name a .safetensors or .gguf file, or the .index.json of a sharded model',
     );
   }
+  for (const { name, offset, size } of headers)
+    if (offset + size > content.length) throw untrue(path, `tensor '${name}' ends at byte ${offset + size} of ${content.length}`);
   return headers.map(({ name, dtype, shape, offset, size }) => ({
     name,
     dtype,
@@ -73,7 +97,8 @@ function rangeId(engine: Engine, sight: Sight, content: ContentRef, offset: numb
   return contentId(buildContent(digestOnly, offset < end ? chunksOf(sight.nodes, content, offset, end) : []));
 }
 
-async function shardsOf(engine: Engine, sight: Sight, path: string): Promise<string[]> {
+/** Tensor name to the path of its shard. */
+async function shardMap(engine: Engine, sight: Sight, path: string): Promise<Map<string, string>> {
   const fault = (): InvalidArgumentError =>
     new InvalidArgumentError(
       `'${path}' is no shard index`,
@@ -91,7 +116,7 @@ async function shardsOf(engine: Engine, sight: Sight, path: string): Promise<str
   }
   const map = typeof parsed === 'object' && parsed !== null ? (parsed as { weight_map?: unknown }).weight_map : undefined;
   if (typeof map !== 'object' || map === null) throw fault();
-  const names = [...new Set(Object.values(map))];
-  if (!names.every((name): name is string => typeof name === 'string')) throw fault();
-  return names.sort().map((name) => normalizePath(joinPath(parentOf(path), name)));
+  const entries = Object.entries(map as Record<string, unknown>);
+  if (!entries.every((entry): entry is [string, string] => typeof entry[1] === 'string')) throw fault();
+  return new Map(entries.map(([name, shard]) => [name, normalizePath(joinPath(parentOf(path), shard))]));
 }
