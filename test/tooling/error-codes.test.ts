@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { exitCodeFor } from '../../packages/cli/src/exit-codes.js';
+import { exitCodeFor as gpuExitCodeFor } from '../../packages/gpu-runner/src/command/exit-codes.js';
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 
@@ -10,13 +11,19 @@ const documented = [...read('docs/errors.md').matchAll(/^\| `([A-Z_]+)` .* (\d+)
   exit: Number(exit),
 }));
 
+/** The members of a union type of string literals. */
+function codesOf(file: string, union: string): string[] {
+  const members = new RegExp(`export type ${union} =([\\s\\S]*?);`).exec(read(file))?.[1] ?? '';
+  return [...members.matchAll(/'([A-Z_]+)'/g)].map((match) => match[1]!);
+}
+
 it('docs/errors.md explains every error code, and none that does not exist', () => {
-  const union = /export type ErrorCode =([\s\S]*?);/.exec(read('packages/core/src/errors.ts'))?.[1] ?? '';
-  const codes = [...union.matchAll(/'([A-Z_]+)'/g)].map((match) => match[1]);
-  expect(codes.length).toBeGreaterThan(20);
+  const codes = [...codesOf('packages/core/src/errors.ts', 'ErrorCode'), ...codesOf('packages/gpu-runner/src/errors.ts', 'GpuErrorCode')];
+  expect(codes.length).toBeGreaterThan(30);
   expect(documented.map(({ code }) => code).sort()).toEqual(codes.sort());
 });
 
-it('docs/errors.md names the exit codes that the command really has', () => {
-  expect(documented.map(({ code }) => ({ code, exit: exitCodeFor(code) }))).toEqual(documented);
+it('docs/errors.md names the exit codes that the commands really have', () => {
+  const exitOf = (code: string): number => (code.startsWith('CAIRN_GPU_') ? gpuExitCodeFor(code) : exitCodeFor(code));
+  expect(documented.map(({ code }) => ({ code, exit: exitOf(code) }))).toEqual(documented);
 });

@@ -1,0 +1,57 @@
+import { isCairnError, type ContentId, type ReadView, type TensorInfo } from '@cairn/core';
+
+/** A file of a model as it is now. */
+export interface ModelFile {
+  path: string;
+  size: number;
+  contentId: ContentId;
+}
+
+/** What a plan is made from: everything about a model except its bytes. */
+export interface ModelSource {
+  path: string;
+  /** In the order of their paths. */
+  files: ModelFile[];
+  /** By file and offset; empty for files that are no weights. */
+  tensors: TensorInfo[];
+}
+
+/**
+ * The files and tensors below a path: of a file, of a whole folder, or of a shard index together with its shards.
+ * @throws FileNotFoundError; InvalidArgumentError for weights whose header is not true.
+ */
+export async function readModelSource(view: ReadView, path: string): Promise<ModelSource> {
+  const entry = await view.stat(path);
+  if (entry.type === 'directory') return folderSource(view, path);
+  const tensors = await tensorsOf(view, path);
+  const names = new Set([path, ...tensors.map((tensor) => tensor.path)]);
+  return { path, files: await Promise.all([...names].sort().map((name) => modelFile(view, name))), tensors };
+}
+
+async function folderSource(view: ReadView, path: string): Promise<ModelSource> {
+  const files: ModelFile[] = [];
+  const tensors: TensorInfo[] = [];
+  for await (const entry of view.iterdir(path, { recursive: true })) {
+    if (entry.type !== 'file') continue;
+    files.push(await modelFile(view, entry.path));
+    // The shards are in the folder themselves.
+    if (!entry.path.endsWith('.index.json')) tensors.push(...(await tensorsOf(view, entry.path)));
+  }
+  return { path, files, tensors };
+}
+
+async function modelFile(view: ReadView, path: string): Promise<ModelFile> {
+  const { size, contentId } = await view.stat(path);
+  return { path, size, contentId: contentId! };
+}
+
+/** Whatever is no weights file has no tensors: an ONNX model, a tokenizer. */
+async function tensorsOf(view: ReadView, path: string): Promise<TensorInfo[]> {
+  if (!/\.(safetensors|gguf|index\.json)$/.test(path)) return [];
+  return view.tensors(path);
+}
+
+/** Whether an error says that a model's volume or file is not there. */
+export function isMissing(error: unknown): boolean {
+  return isCairnError(error, 'ENOENT') || isCairnError(error, 'CAIRN_VOLUME_NOT_FOUND') || isCairnError(error, 'ENOTDIR');
+}

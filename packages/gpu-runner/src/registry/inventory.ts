@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import type { ChunkInfo, ReadView } from '@cairn/core';
+import type { LoadJob, RegionCopy } from '../load/loader.js';
+import type { Region } from '../device/device.js';
+import type { LoadPlan, PlannedRead } from '../plan/load-plan.js';
+
+/** Bytes of a region that are known by content: equal keys are equal bytes. */
+export interface InventoryItem {
+  key: string;
+  read: PlannedRead;
+}
+
+/**
+ * What a plan puts where, chunk by chunk: the plan's reads cut along the chunks of their files. From the trees alone, no data is
+ * read; a chunk is 64 KiB to 1 MiB.
+ */
+export async function takeInventory(view: ReadView, plan: LoadPlan): Promise<InventoryItem[]> {
+  const items: InventoryItem[] = [];
+  for (const path of new Set(plan.reads.map((read) => read.path))) {
+    const chunks: ChunkInfo[] = [];
+    for await (const chunk of view.chunks(path)) chunks.push(chunk);
+    for (const read of plan.reads)
+      if (read.path === path) items.push(...(read.runs === 1 ? alongChunks(read, chunks) : [wholeRead(read, chunks)]));
+  }
+  return items;
+}
+
+/**
+ * The job that fills a new plan from memory of an earlier load as far as its content is there, and from the store otherwise.
+ * Found by content, so bytes that have only moved are not read again either.
+ */
+export function refreshJob(
+  plan: LoadPlan,
+  wanted: readonly InventoryItem[],
+  present: readonly InventoryItem[],
+  regions: readonly Region[],
+): LoadJob {
+  const known = new Map(present.map(({ key, read }) => [key, read]));
+  const copies: RegionCopy[] = [];
+  const reads: PlannedRead[] = [];
+  for (const { key, read } of wanted) {
+    const old = known.get(key);
+    const bytes = read.runBytes * read.runs;
+    if (old === undefined) addRead(reads, read);
+    else addCopy(copies, { source: regions[old.region]!, sourceOffset: old.offset, region: read.region, offset: read.offset, bytes });
+  }
+  return { regionBytes: plan.regionBytes, reads, copies };
+}
+
+function* alongChunks(read: PlannedRead, chunks: readonly ChunkInfo[]): Generator<InventoryItem> {
+  const { position, runBytes } = read;
+  const end = position + runBytes;
+  for (let i = chunkAt(chunks, position); i < chunks.length && chunks[i]!.offset < end; i++) {
+    const { digest, offset, length } = chunks[i]!;
+    const from = Math.max(position, offset);
+    const bytes = Math.min(end, offset + length) - from;
+    yield {
+      key: `${digest}:${from - offset}:${bytes}`,
+      read: { ...read, position: from, runBytes: bytes, strideBytes: bytes, offset: read.offset + from - position },
+    };
+  }
+}
+
+/** Runs that lie apart are one item: known by all chunks that they touch. */
+function wholeRead(read: PlannedRead, chunks: readonly ChunkInfo[]): InventoryItem {
+  const { position, runBytes, runs, strideBytes } = read;
+  const end = position + (runs - 1) * strideBytes + runBytes;
+  const first = chunkAt(chunks, position);
+  const hash = createHash('sha256').update(JSON.stringify([position - (chunks[first]?.offset ?? 0), runBytes, runs, strideBytes]));
+  for (let i = first; i < chunks.length && chunks[i]!.offset < end; i++) hash.update(chunks[i]!.digest);
+  return { key: `runs:${hash.digest('hex')}`, read };
+}
+
+/** Number of the chunk that holds a position. */
+function chunkAt(chunks: readonly ChunkInfo[], position: number): number {
+  let [low, high] = [0, chunks.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (chunks[middle]!.offset + chunks[middle]!.length <= position) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function addRead(reads: PlannedRead[], read: PlannedRead): void {
+  const last = reads.at(-1);
+  const joins =
+    last?.path === read.path &&
+    last.runs === 1 &&
+    read.runs === 1 &&
+    last.region === read.region &&
+    last.position + last.runBytes === read.position &&
+    last.offset + last.runBytes === read.offset;
+  if (!joins) return void reads.push({ ...read });
+  last.runBytes += read.runBytes;
+  last.strideBytes = last.runBytes;
+}
+
+function addCopy(copies: RegionCopy[], copy: RegionCopy): void {
+  const last = copies.at(-1);
+  const joins =
+    last?.source === copy.source &&
+    last.region === copy.region &&
+    last.sourceOffset + last.bytes === copy.sourceOffset &&
+    last.offset + last.bytes === copy.offset;
+  if (joins) last.bytes += copy.bytes;
+  else copies.push(copy);
+}

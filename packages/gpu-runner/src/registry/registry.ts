@@ -1,0 +1,235 @@
+import { ClosedError, type ReadView, type Work } from '@cairn/core';
+import type { Device, Region } from '../device/device.js';
+import { ModelTooLargeError, OutOfMemoryError } from '../errors.js';
+import { loadRegions, type LoadOptions } from '../load/loader.js';
+import type { LoadMetrics } from '../load/metrics.js';
+import type { LoadPlan } from '../plan/load-plan.js';
+import type { Entry, Loaded } from './entry.js';
+import { refreshJob, takeInventory } from './inventory.js';
+
+export interface RegistryOptions {
+  device: Device;
+  /** The most memory that models take together. Default: what the device has. */
+  budgetBytes?: number;
+  load?: Pick<LoadOptions, 'verify' | 'ring'>;
+}
+
+/** The right to use a loaded model. Its memory stays as it is until the last lease is released. */
+export interface Lease extends Disposable {
+  /** Known by content: equal keys are the same memory. */
+  readonly key: string;
+  /** As this caller asked for it; others may know the same bytes by other names. */
+  readonly plan: LoadPlan;
+  readonly regions: readonly Region[];
+  /** Of the load that brought the bytes here, whoever asked for it first. */
+  readonly metrics: LoadMetrics;
+  /** Whether the model was there, or on its way, before. */
+  readonly shared: boolean;
+  /** Idempotent. */
+  release(): void;
+}
+
+export interface AcquireOptions extends Work {
+  /** Name of what this is a version of, such as volume and path. The newest loaded version of it gives what it has in common. */
+  lineage?: string;
+}
+
+/** What is loaded, and how much use it has had. */
+export interface ModelStatus {
+  key: string;
+  lineage?: string;
+  state: 'loading' | 'ready';
+  bytes: number;
+  users: number;
+}
+
+/** Counters since the start. */
+export interface RegistryCounters {
+  loads: number;
+  /** Requests that found their model there or on its way. */
+  hits: number;
+  evictions: number;
+  failures: number;
+  readBytes: number;
+  reusedBytes: number;
+}
+
+/** Loads each model once, shares it, and evicts what nobody uses when room is needed. */
+export class Registry implements AsyncDisposable {
+  readonly counters: RegistryCounters = { loads: 0, hits: 0, evictions: 0, failures: 0, readBytes: 0, reusedBytes: 0 };
+  readonly budgetBytes: number;
+  private readonly device: Device;
+  private readonly load: Pick<LoadOptions, 'verify' | 'ring'>;
+  private readonly entries = new Map<string, Entry>();
+  private clock = 0;
+  private closed = false;
+
+  constructor({ device, budgetBytes, load = {} }: RegistryOptions) {
+    this.device = device;
+    this.budgetBytes = Math.min(budgetBytes ?? Infinity, device.info().capacityBytes);
+    this.load = load;
+  }
+
+  /**
+   * A lease on the model of a plan: loaded from `view` unless it is there. Requests for the same content join one load, which
+   * goes on until the last of them is aborted.
+   *
+   * @throws ModelTooLargeError, OutOfMemoryError; what the load throws; the signal's reason
+   */
+  async acquire(view: ReadView, plan: LoadPlan, options: AcquireOptions = {}): Promise<Lease> {
+    if (this.closed) throw new ClosedError('registry');
+    options.signal?.throwIfAborted();
+    const known = this.entries.get(plan.key);
+    const entry = known ?? this.begin(view, plan, options);
+    if (known !== undefined) this.counters.hits++;
+    this.use(entry);
+    try {
+      const loaded = await settled(entry.loaded, options.signal);
+      return this.lease(entry, plan, loaded, known !== undefined);
+    } catch (error) {
+      this.unuse(entry);
+      throw error;
+    }
+  }
+
+  list(): ModelStatus[] {
+    return [...this.entries.values()].map(({ key, lineage, result, plan, users }) => ({
+      key,
+      ...(lineage === undefined ? {} : { lineage }),
+      state: result === undefined ? ('loading' as const) : ('ready' as const),
+      bytes: plan.totalBytes,
+      users,
+    }));
+  }
+
+  /** Frees what nobody uses. */
+  evictIdle(): void {
+    for (const entry of [...this.entries.values()]) if (entry.users === 0) this.evict(entry);
+  }
+
+  /** Ends loads under way, and frees everything: regions may not be touched through leases afterwards. */
+  async close(): Promise<void> {
+    this.closed = true;
+    const entries = [...this.entries.values()];
+    this.entries.clear();
+    for (const { abort } of entries) abort.abort(new ClosedError('registry'));
+    await Promise.allSettled(entries.map(({ loaded }) => loaded));
+    for (const { result } of entries) for (const region of result?.regions ?? []) this.device.free(region);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  private begin(view: ReadView, plan: LoadPlan, { lineage, onProgress }: AcquireOptions): Entry {
+    const basis = this.newestOf(lineage);
+    if (basis !== undefined) this.use(basis);
+    try {
+      this.makeRoom(plan.totalBytes, basis);
+    } catch (error) {
+      if (basis !== undefined) this.unuse(basis);
+      throw error;
+    }
+    // When there is no room for both, the old version gave way, and all of the new one is read.
+    const source = basis !== undefined && this.entries.get(basis.key) === basis ? basis : undefined;
+    const abort = new AbortController();
+    const loaded = this.bring(view, plan, source?.result, { ...this.load, onProgress, signal: abort.signal });
+    const entry: Entry = { key: plan.key, plan, lineage, users: 0, loaded, result: undefined, lastUse: 0, abort };
+    this.entries.set(plan.key, entry);
+    this.counters.loads++;
+    loaded
+      .then(
+        (result) => {
+          // Everybody who wanted it was gone when the last byte came.
+          if (abort.signal.aborted) for (const region of result.regions) this.device.free(region);
+          else entry.result = result;
+          this.counters.readBytes += result.metrics.readBytes;
+          this.counters.reusedBytes += result.metrics.reusedBytes;
+        },
+        () => {
+          this.counters.failures++;
+          if (this.entries.get(plan.key) === entry) this.entries.delete(plan.key);
+        },
+      )
+      .finally(() => source !== undefined && this.unuse(source))
+      .catch(() => undefined);
+    return entry;
+  }
+
+  private async bring(view: ReadView, plan: LoadPlan, basis: Loaded | undefined, options: LoadOptions): Promise<Loaded> {
+    const inventory = await takeInventory(view, plan);
+    const job = basis === undefined ? plan : refreshJob(plan, inventory, basis.inventory, basis.regions);
+    return { ...(await loadRegions(view, job, this.device, options)), inventory };
+  }
+
+  private newestOf(lineage: string | undefined): Entry | undefined {
+    if (lineage === undefined) return undefined;
+    const versions = [...this.entries.values()].filter((entry) => entry.lineage === lineage && entry.result !== undefined);
+    return versions.sort((a, b) => a.lastUse - b.lastUse).at(-1);
+  }
+
+  /** Evicts least recently used models until `bytes` fit; `basis` last, and only when nobody else uses it. */
+  private makeRoom(bytes: number, basis: Entry | undefined): void {
+    if (bytes > this.budgetBytes) throw new ModelTooLargeError(bytes, this.budgetBytes);
+    const missing = (): number => {
+      const loaded = [...this.entries.values()].reduce((sum, entry) => sum + entry.plan.totalBytes, 0);
+      return loaded + this.device.info().lingeringBytes + bytes - this.budgetBytes;
+    };
+    const idle = [...this.entries.values()]
+      .filter(({ users, result }) => users === 0 && result !== undefined)
+      .sort((a, b) => a.lastUse - b.lastUse);
+    if (basis?.users === 1) idle.push(basis);
+    for (const entry of idle) {
+      if (missing() <= 0) return;
+      this.evict(entry);
+    }
+    if (missing() > 0)
+      throw new OutOfMemoryError(
+        bytes,
+        `${bytes} bytes do not fit: ${missing()} of the budget of ${this.budgetBytes} are missing, the rest is in use`,
+      );
+  }
+
+  private evict(entry: Entry): void {
+    this.entries.delete(entry.key);
+    this.counters.evictions++;
+    for (const region of entry.result?.regions ?? []) this.device.free(region);
+  }
+
+  private lease(entry: Entry, plan: LoadPlan, { regions, metrics }: Loaded, shared: boolean): Lease {
+    let held = true;
+    const release = (): void => {
+      if (held) this.unuse(entry);
+      held = false;
+    };
+    return { key: entry.key, plan, regions, metrics, shared, release, [Symbol.dispose]: release };
+  }
+
+  private use(entry: Entry): void {
+    entry.users++;
+    entry.lastUse = ++this.clock;
+  }
+
+  private unuse(entry: Entry): void {
+    entry.users--;
+    if (entry.users > 0 || entry.result !== undefined) return;
+    // Nobody waits for this load any more. A new request must not join it, since it is about to fail.
+    if (this.entries.get(entry.key) === entry) this.entries.delete(entry.key);
+    entry.abort.abort();
+  }
+}
+
+/** The promise, or the signal's reason as soon as it is aborted. */
+async function settled<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  let onAbort!: () => void;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
