@@ -30,3 +30,13 @@ export {
   type RegistryCounters,
   type RegistryOptions,
 } from './registry/registry.js';
+export { ModelService, type ServedModel } from './service/model-service.js';
+export { startDaemon, type RunningDaemon, type ServeOptions } from './service/start-daemon.js';
+export { Client, type RemoteModel } from './protocol/client.js';
+export { PROTOCOL_VERSION, type Manifest, type ManifestRegion, type ModelOrigin } from './protocol/manifest.js';
+export type { Answers, ModelRequest, NewVersion } from './protocol/messages.js';
+export { defaultSocketPath } from './protocol/socket-path.js';
+export { defineModel, type EnterContext, type ModelDefinition, type Parameters } from './runner/define-model.js';
+export type { Weights } from './runner/weights.js';
+export { Runner, type ReloadResult, type RunnerOptions, type RunnerStatus } from './runner/runner.js';
+export { spawnWithModel, type OpenModel } from './runner/inherited.js';

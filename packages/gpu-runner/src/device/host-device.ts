@@ -1,12 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
-import path from 'node:path';
 import type { Work } from '@cairn/core';
-import { deviceError, GpuError, ModelTooLargeError, OutOfMemoryError } from '../errors.js';
+import { deviceError, ModelTooLargeError, OutOfMemoryError } from '../errors.js';
 import type { Device, DeviceInfo, Region } from './device.js';
 import { HostRegion } from './host-region.js';
 import * as libc from './libc.js';
+import { createMemfd, createUnlinked, hasMemfd } from './memory-file.js';
 
 export interface HostDeviceOptions {
   /** The most memory that regions take together, those kept for reuse included. Default: half of the machine's. */
@@ -107,7 +106,7 @@ export class HostDevice implements Device {
   }
 
   private async create(sizeBytes: number): Promise<HostRegion> {
-    const descriptor = this.backing === 'memfd' ? createMemfd() : createUnlinked(this.shmDir);
+    const descriptor = this.backing === 'memfd' ? createMemfd('cairn') : createUnlinked(this.shmDir);
     try {
       let address: bigint | undefined;
       if (sizeBytes > 0) {
@@ -133,37 +132,6 @@ function machineFull(sizeBytes: number): OutOfMemoryError {
 function availableBytes(): number {
   const found = /^MemAvailable:\s+(\d+) kB/m.exec(fs.readFileSync('/proc/meminfo', 'latin1'))?.[1];
   return found === undefined ? Infinity : Number(found) * 1024;
-}
-
-function hasMemfd(): boolean {
-  try {
-    fs.closeSync(createMemfd());
-    return true;
-  } catch (error) {
-    // Old kernels do not have the call, some sandboxes refuse it; anything else is a fault that should show.
-    if (error instanceof GpuError && error.code === 'CAIRN_GPU_DEVICE') return false;
-    throw error;
-  }
-}
-
-function createMemfd(): number {
-  const { memfdCreate, koffi } = libc.libc();
-  const first = memfdCreate('cairn', libc.MFD_CLOEXEC | libc.MFD_ALLOW_SEALING) as number;
-  if (first < 0) throw deviceError('memfd_create', koffi.errno());
-  // Opened once more, since the kernel counts as writers only those who came through open(): isExclusive() needs the count.
-  try {
-    return fs.openSync(`/proc/self/fd/${first}`, 'r+');
-  } finally {
-    fs.closeSync(first);
-  }
-}
-
-/** A file without a name goes with its last user, however that ends. */
-function createUnlinked(dir: string): number {
-  const name = path.join(dir, `cairn-${randomUUID()}`);
-  const descriptor = fs.openSync(name, 'wx+', 0o600);
-  fs.unlinkSync(name);
-  return descriptor;
 }
 
 function sum(regions: Iterable<HostRegion>): number {

@@ -8,6 +8,7 @@ export const MFD_ALLOW_SEALING = 2;
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
+export const MAP_PRIVATE = 2;
 export const MAP_POPULATE = 0x8000;
 export const F_SETSIG = 10;
 export const F_SETLEASE = 1024;
@@ -80,6 +81,13 @@ export async function mapFile(descriptor: number, sizeBytes: number): Promise<bi
   // Small integers come as numbers, pointers as bigints.
   const pointer = BigInt(address as bigint);
   if (pointer === MAP_FAILED) throw deviceError(`mapping ${sizeBytes} bytes`, 'unknown');
+  return pointer;
+}
+
+/** Maps a file that is open for reading: its pages are shared, and copied for this process where it writes to them. */
+export function mapPrivately(descriptor: number, sizeBytes: number): bigint {
+  const pointer = BigInt(libc().mmap(null, sizeBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, 0) as bigint);
+  if (pointer === MAP_FAILED) throw deviceError(`mapping ${sizeBytes} bytes`, libc().koffi.errno());
   return pointer;
 }
 

@@ -1,0 +1,154 @@
+import { EventEmitter } from 'node:events';
+import fs from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { GpuError } from '../errors.js';
+import { PROTOCOL_VERSION, type Manifest } from './manifest.js';
+import {
+  fromWire,
+  LineReader,
+  MAX_LINE_BYTES,
+  parseObject,
+  protocolError,
+  type Answers,
+  type Greeting,
+  type ModelRequest,
+  type NewVersion,
+  type Request,
+  type WireError,
+} from './messages.js';
+import { defaultSocketPath } from './socket-path.js';
+
+type Body<Op extends Request['op']> = Omit<Extract<Request, { op: Op }>, 'id' | 'op'>;
+
+interface Waiting {
+  resolve: (answer: Record<string, unknown>) => void;
+  reject: (error: unknown) => void;
+}
+
+/** A model that a daemon serves to this process. */
+export interface RemoteModel extends Disposable {
+  readonly lease: number;
+  /** Whether it was loaded before. */
+  readonly shared: boolean;
+  readonly manifest: Manifest;
+  /** One for each region, open for reading until `release()`; `/proc/self/fd/N` opens them by path. */
+  readonly descriptors: readonly number[];
+  /** Closes the descriptors and tells the daemon. What is mapped stays mapped. Idempotent. */
+  release(): void;
+}
+
+/** A connection to a daemon. Closing it, or the end of this process, releases everything. */
+export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }> implements Disposable {
+  private readonly socket: Socket;
+  private readonly waiting = new Map<number, Waiting>();
+  private readonly models = new Set<RemoteModel>();
+  private nextId = 1;
+
+  private constructor(socket: Socket) {
+    super();
+    this.socket = socket;
+  }
+
+  /** @throws GpuError `CAIRN_GPU_NO_DAEMON`, `CAIRN_GPU_REFUSED`, `CAIRN_GPU_PROTOCOL` */
+  static async connect(socketPath: string = defaultSocketPath()): Promise<Client> {
+    const socket = await new Promise<Socket>((resolve, reject) => {
+      const opening = connect(socketPath, () => resolve(opening)).once('error', (error) =>
+        reject(noDaemon(`'${socketPath}': ${error.message}`)),
+      );
+    });
+    const client = new Client(socket);
+    await client.start(socketPath);
+    return client;
+  }
+
+  async load(model: ModelRequest, options: { watch?: boolean } = {}): Promise<RemoteModel> {
+    const { lease, shared, manifest } = (await this.request('load', { model, ...options })) as unknown as Answers['load'];
+    const descriptors: number[] = [];
+    let held = true;
+    const release = (): void => {
+      if (!held) return;
+      held = false;
+      for (const descriptor of descriptors) fs.closeSync(descriptor);
+      this.models.delete(remote);
+      this.request('release', { lease }).catch(() => undefined);
+    };
+    const remote: RemoteModel = { lease, shared, manifest, descriptors, release, [Symbol.dispose]: release };
+    try {
+      for (const { path } of manifest.regions) descriptors.push(fs.openSync(path, 'r'));
+    } catch (error) {
+      release();
+      throw error;
+    }
+    this.models.add(remote);
+    return remote;
+  }
+
+  async list(): Promise<Answers['list']> {
+    return (await this.request('list', {})) as unknown as Answers['list'];
+  }
+
+  /** In the text format of Prometheus. */
+  async metrics(): Promise<string> {
+    return ((await this.request('metrics', {})) as unknown as Answers['metrics']).text;
+  }
+
+  close(): void {
+    for (const model of [...this.models]) model.release();
+    this.socket.end();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  private request<Op extends Request['op']>(op: Op, body: Body<Op>): Promise<Record<string, unknown>> {
+    const id = this.nextId++;
+    if (!this.socket.writable) return Promise.reject(noDaemon('the connection is closed'));
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      this.socket.write(JSON.stringify({ cairn: PROTOCOL_VERSION, id, op, ...body }) + '\n');
+    });
+  }
+
+  /** Resolves with the daemon's greeting. */
+  private start(socketPath: string): Promise<void> {
+    const lines = new LineReader(MAX_LINE_BYTES);
+    return new Promise<void>((resolve, reject) => {
+      let greeted = false;
+      let failure: unknown = noDaemon(`'${socketPath}': it hung up`);
+      this.socket.on('data', (chunk) => {
+        try {
+          for (const line of lines.push(chunk)) {
+            const message = parseObject(line);
+            if (message['id'] === undefined && message['error'] !== undefined) throw fromWire(message['error'] as WireError);
+            if (greeted) this.hear(message);
+            else if ((message as unknown as Greeting).cairn !== PROTOCOL_VERSION) throw protocolError('another version of the protocol');
+            else resolve(void (greeted = true));
+          }
+        } catch (error) {
+          failure = error;
+          this.socket.destroy();
+        }
+      });
+      this.socket.on('error', () => undefined);
+      this.socket.on('close', () => {
+        reject(failure);
+        for (const { reject: fail } of this.waiting.values()) fail(failure);
+        this.waiting.clear();
+        this.emit('close');
+      });
+    });
+  }
+
+  private hear(message: Record<string, unknown>): void {
+    if (message['event'] === 'newVersion') return void this.emit('newVersion', message as unknown as NewVersion);
+    const waiting = this.waiting.get(message['id'] as number);
+    this.waiting.delete(message['id'] as number);
+    if (message['error'] === undefined) waiting?.resolve(message);
+    else waiting?.reject(fromWire(message['error'] as WireError));
+  }
+}
+
+function noDaemon(what: string): GpuError {
+  return new GpuError('CAIRN_GPU_NO_DAEMON', `no daemon at ${what}`, { hint: "start one with 'cairn-gpu serve'" });
+}

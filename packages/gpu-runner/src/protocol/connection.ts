@@ -1,0 +1,135 @@
+import type { Socket } from 'node:net';
+import type { ServedModel } from '../service/model-service.js';
+import { PROTOCOL_VERSION } from './manifest.js';
+import {
+  LineReader,
+  parseRequest,
+  protocolError,
+  toWire,
+  type Answers,
+  type Greeting,
+  type ModelRequest,
+  type NewVersion,
+  type Request,
+} from './messages.js';
+import type { DaemonOptions } from './server.js';
+import { sendWithDescriptors, written } from './unix-socket.js';
+
+const DEFAULT_WATCH_MS = 1000;
+
+interface HeldLease {
+  model: ServedModel;
+  /** Snapshot and key that were told last; undefined when nobody asked to be told. */
+  known: { key: string; snapshot: string } | undefined;
+}
+
+/** One consumer: its requests, and the leases that end with it. */
+export class Connection {
+  /** Resolves when the consumer is gone and everything of it is released. Never rejects. */
+  readonly ended: Promise<void>;
+  private readonly socket: Socket;
+  private readonly options: DaemonOptions;
+  private readonly gone = new AbortController();
+  private readonly leases = new Map<number, HeldLease>();
+  private readonly running = new Set<Promise<void>>();
+  private nextLease = 1;
+  private sending: Promise<void> = Promise.resolve();
+  private watch: NodeJS.Timeout | undefined;
+
+  constructor(socket: Socket, options: DaemonOptions) {
+    this.socket = socket;
+    this.options = options;
+    const lines = new LineReader();
+    const greeting: Greeting = { cairn: PROTOCOL_VERSION, pid: process.pid, device: options.device.info() };
+    this.send(greeting);
+    socket.on('data', (chunk) => {
+      try {
+        for (const line of lines.push(chunk)) this.hear(line);
+      } catch (error) {
+        this.hangUp(error);
+      }
+    });
+    this.ended = new Promise<void>((resolve) => socket.once('close', resolve)).then(() => this.end());
+  }
+
+  private hear(line: string): void {
+    const request = parseRequest(line);
+    const task = this.answer(request)
+      .catch((error: unknown) => this.send({ id: request.id, error: toWire(error) }))
+      .finally(() => this.running.delete(task));
+    this.running.add(task);
+  }
+
+  private async answer(request: Request): Promise<void> {
+    const { id, op } = request;
+    const { service, device, metrics } = this.options;
+    switch (op) {
+      case 'load':
+        return this.load(request.id, request.model, request.descriptors === true, request.watch === true);
+      case 'release': {
+        this.leases.get(request.lease)?.model.release();
+        this.leases.delete(request.lease);
+        return this.send({ id });
+      }
+      case 'list':
+        return this.send({ id, device: device.info(), models: service.registry.list() } satisfies Answers['list'] & { id: number });
+      case 'metrics':
+        return this.send({ id, text: metrics() });
+      default:
+        throw protocolError(`the unknown operation ${JSON.stringify(op)}`);
+    }
+  }
+
+  private async load(id: number, request: ModelRequest, descriptors: boolean, watch: boolean): Promise<void> {
+    if (typeof request !== 'object' || request === null || typeof request.volume !== 'string')
+      throw protocolError('a load without a volume');
+    const start = performance.now();
+    const model = await this.options.service.load(request, { signal: this.gone.signal });
+    if (this.gone.signal.aborted) return model.release();
+    const lease = this.nextLease++;
+    const { manifest } = model;
+    this.leases.set(lease, { model, known: watch ? { key: manifest.key, snapshot: manifest.snapshot } : undefined });
+    const answer: Answers['load'] = { lease, shared: model.lease.shared, elapsedMs: performance.now() - start, manifest };
+    this.send({ id, ...answer }, descriptors ? model.descriptors : []);
+    if (watch) this.watch ??= setInterval(() => void this.lookAtAll(), this.options.watchMs ?? DEFAULT_WATCH_MS);
+  }
+
+  /** Tells about newer versions of what is watched, each once. */
+  private async lookAtAll(): Promise<void> {
+    for (const [lease, held] of this.leases) {
+      if (held.known === undefined) continue;
+      // A model that is gone for now has no newer version.
+      const now = await this.options.service.look(held.model.request).catch(() => undefined);
+      if (now === undefined || now.key === held.known.key || !this.leases.has(lease)) continue;
+      held.known = now;
+      this.send({ event: 'newVersion', lease, snapshot: now.snapshot } satisfies NewVersion);
+    }
+  }
+
+  private send(message: object, descriptors: readonly number[] = []): void {
+    const line = Buffer.from(JSON.stringify(message) + '\n');
+    this.sending = this.sending
+      .then(() =>
+        this.socket.destroyed
+          ? undefined
+          : descriptors.length > 0
+            ? sendWithDescriptors(this.socket, line, descriptors)
+            : written(this.socket, line),
+      )
+      .catch(() => void this.socket.destroy());
+  }
+
+  private hangUp(error: unknown): void {
+    this.options.logger?.warn(error instanceof Error ? error.message : String(error));
+    this.send({ error: toWire(error) });
+    void this.sending.then(() => this.socket.destroySoon());
+  }
+
+  private async end(): Promise<void> {
+    clearInterval(this.watch);
+    this.gone.abort(new Error('the consumer is gone'));
+    while (this.running.size > 0) await Promise.all(this.running);
+    for (const { model } of this.leases.values()) model.release();
+    this.leases.clear();
+  }
+}

@@ -1,0 +1,240 @@
+import type { Store, Work } from '@cairn/core';
+import { ClosedError } from '@cairn/core';
+import type { Device } from '../device/device.js';
+import { HostDevice } from '../device/host-device.js';
+import type { GpuError } from '../errors.js';
+import type { LoadMetrics } from '../load/metrics.js';
+import type { ModelRequest } from '../protocol/messages.js';
+import { Registry } from '../registry/registry.js';
+import { gauge, metricsText, registryMetrics } from '../service/metrics-text.js';
+import { ModelService, type ServedModel } from '../service/model-service.js';
+import type { Parameters } from './define-model.js';
+import { Worker, type WorkerOptions } from './worker.js';
+
+export interface RunnerOptions extends Pick<
+  WorkerOptions,
+  'stdout' | 'stderr' | 'backoffMs' | 'steadyMs' | 'healthTimeoutMs' | 'healthIntervalMs'
+> {
+  store: Store;
+  /** URL or absolute path of the module whose default export is the model (`defineModel`). */
+  module: string | URL;
+  parameters?: Parameters;
+  /** Inference processes. Default 1. */
+  processes?: number;
+  /** Default: host memory of the runner's own. One that is given stays the caller's to close. */
+  device?: Device;
+}
+
+export interface RunnerStatus {
+  /** Of the weights; 0 before the first. */
+  version: number;
+  snapshot: string | undefined;
+  processes: { pid: number | undefined; state: string; version: number | undefined; restarts: number; calls: number }[];
+}
+
+/** What a reload did. */
+export interface ReloadResult {
+  changed: boolean;
+  version: number;
+  snapshot: string;
+  /** Of the load; of the one before when nothing changed. */
+  metrics: LoadMetrics;
+}
+
+interface Version {
+  number: number;
+  model: ServedModel;
+}
+
+/** Inference processes that share one copy of a model: started, kept running, given new versions, and stopped. */
+export class Runner implements AsyncDisposable {
+  private readonly service: ModelService;
+  private readonly device: Device;
+  private readonly ownDevice: boolean;
+  private readonly workers: Worker[] = [];
+  private request: ModelRequest | undefined;
+  /** The newest, and older ones that some process still uses. */
+  private versions: Version[] = [];
+  private loading: Promise<Version> | undefined;
+  private readonly waiting = new Set<() => void>();
+  /** Since the last start or reload began. */
+  private failures: { worker: Worker; error: GpuError }[] = [];
+  private closing: Promise<void> | undefined;
+
+  private constructor(options: RunnerOptions) {
+    this.ownDevice = options.device === undefined;
+    this.device = options.device ?? new HostDevice();
+    this.service = new ModelService({ store: options.store, registry: new Registry({ device: this.device }), device: this.device.id });
+  }
+
+  /**
+   * Starts the processes, and resolves when all of them have entered.
+   * @throws GpuError: what the first process fails with; all are stopped then
+   */
+  static async start(options: RunnerOptions): Promise<Runner> {
+    const runner = new Runner(options);
+    const { store: _store, module, parameters = {}, processes = 1, device: _device, ...rest } = options;
+    const common = {
+      ...rest,
+      module: String(module),
+      parameters,
+      weights: (model: ModelRequest) => runner.weightsFor(model),
+      onReady: () => runner.changed(),
+      onFailure: (worker: Worker, error: GpuError) => {
+        runner.failures.push({ worker, error });
+        runner.changed();
+      },
+    };
+    for (let i = 0; i < processes; i++) runner.workers.push(new Worker({ ...common, name: `model-${i}` }));
+    try {
+      await runner.until(() => {
+        if (runner.failures.length > 0) throw runner.failures[0]!.error;
+        return runner.workers.every(({ version }) => version !== undefined);
+      });
+    } catch (error) {
+      await runner.stop({ graceMs: 1000 });
+      throw error;
+    }
+    return runner;
+  }
+
+  /**
+   * Runs a method of the model in the process that has the least to do; waits while none is ready.
+   * @throws GpuError `CAIRN_GPU_PROCESS_FAILED`; ClosedError
+   */
+  async call(method: string, ...args: unknown[]): Promise<unknown> {
+    let worker: Worker | undefined;
+    await this.until(() => {
+      if (this.closing !== undefined) throw new ClosedError('runner');
+      worker = this.workers.filter(({ version }) => version !== undefined).sort((a, b) => a.load - b.load)[0];
+      return worker !== undefined;
+    });
+    return worker!.call(method, args);
+  }
+
+  /**
+   * Moves to the newest version of the model: what did not change is taken over in memory. Resolves when every running process
+   * has entered it; the old version's memory goes when the last of them has left it.
+   * @throws what loading throws; then, and when a process cannot enter it, the old version stays in use
+   */
+  async reload(work: Work = {}): Promise<ReloadResult> {
+    const old = this.versions.at(-1);
+    if (old === undefined || this.request === undefined || this.closing !== undefined) throw new ClosedError('runner');
+    const model = await this.service.load(this.request, work);
+    const { snapshot } = model.origin;
+    if (model.lease.key === old.model.lease.key) {
+      model.release();
+      return { changed: false, version: old.number, snapshot, metrics: model.lease.metrics };
+    }
+    const next: Version = { number: old.number + 1, model };
+    this.versions.push(next);
+    this.failures = [];
+    for (const worker of this.workers) if (worker.version !== undefined) worker.offer({ version: next.number, manifest: model.manifest });
+    try {
+      await this.until(() => {
+        // One that has ended is started again, with the new version.
+        const failed = this.failures.find(({ worker }) => worker.version !== undefined);
+        if (failed !== undefined) throw failed.error;
+        return this.workers.every(({ version }) => version === undefined || version >= next.number);
+      });
+    } catch (error) {
+      // Nobody could use it: processes that start later get the old one again.
+      if (this.workers.every(({ version }) => version !== next.number)) {
+        this.versions = this.versions.filter((version) => version !== next);
+        model.release();
+      }
+      throw error;
+    } finally {
+      this.releaseUnused();
+    }
+    return { changed: true, version: next.number, snapshot, metrics: model.lease.metrics };
+  }
+
+  status(): RunnerStatus {
+    const newest = this.versions.at(-1);
+    return {
+      version: newest?.number ?? 0,
+      snapshot: newest?.model.origin.snapshot,
+      processes: this.workers.map(({ pid, supervisor, version, load }) => ({
+        pid,
+        state: supervisor.state,
+        version,
+        restarts: supervisor.restarts,
+        calls: load,
+      })),
+    };
+  }
+
+  /** In the text format of Prometheus. */
+  metrics(): string {
+    const { version, processes } = this.status();
+    return metricsText([
+      ...registryMetrics(this.service.registry, this.device),
+      gauge('version', 'Number of the version of the weights.', [{ value: version }]),
+      gauge('processes_ready', 'Inference processes that have entered.', [
+        { value: processes.filter((one) => one.version !== undefined).length },
+      ]),
+      gauge(
+        'process_restarts',
+        'How often each process was started again.',
+        processes.map(({ restarts }, i) => ({ labels: { process: String(i) }, value: restarts })),
+      ),
+    ]);
+  }
+
+  /** Stops the processes, each given `graceMs` to exit, and frees the memory. Idempotent. */
+  stop(options?: { graceMs?: number }): Promise<void> {
+    return (this.closing ??= (async () => {
+      await Promise.all(this.workers.map((worker) => worker.stop(options)));
+      this.changed();
+      for (const { model } of this.versions.splice(0)) model.release();
+      await this.service.registry.close();
+      if (this.ownDevice) await this.device.close();
+    })());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  /** All processes ask for the same model: the first loads it, and one that is started later gets the version of the others. */
+  private async weightsFor(request: ModelRequest): Promise<{ version: number; manifest: ServedModel['manifest'] }> {
+    this.request ??= request;
+    this.loading ??= this.service.load(this.request).then((model) => {
+      const version = { number: 1, model };
+      this.versions.push(version);
+      return version;
+    });
+    this.loading.catch(() => (this.loading = undefined));
+    await this.loading;
+    const { number, model } = this.versions.at(-1)!;
+    return { version: number, manifest: model.manifest };
+  }
+
+  private releaseUnused(): void {
+    const oldest = Math.min(this.versions.at(-1)!.number, ...this.workers.map(({ version }) => version ?? Infinity));
+    for (const { number, model } of this.versions) if (number < oldest) model.release();
+    this.versions = this.versions.filter(({ number }) => number >= oldest);
+  }
+
+  private changed(): void {
+    for (const look of [...this.waiting]) look();
+  }
+
+  /** Resolves when `holds`, which is asked whenever something changed; rejects when it throws. */
+  private until(holds: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        try {
+          if (!holds()) return;
+          resolve();
+        } catch (error) {
+          reject(error);
+        }
+        this.waiting.delete(look);
+      };
+      this.waiting.add(look);
+      look();
+    });
+  }
+}

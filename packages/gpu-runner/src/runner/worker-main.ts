@@ -1,0 +1,122 @@
+import { GpuError } from '../errors.js';
+import { toWire, type WireError } from '../protocol/messages.js';
+import type { ModelDefinition, Parameters } from './define-model.js';
+import { OpenWeights } from './weights.js';
+import { PARAMETERS_VARIABLE, type FromWorker, type ToWorker } from './worker-messages.js';
+
+/*
+ * One inference process: loads the module of a model, asks the runner for its weights, enters, and answers calls. It ends when it
+ * is told to, and when its runner is gone, so that no process holds memory that nobody serves any more.
+ */
+
+/** A state of the model, and the calls that use it. */
+interface Entered {
+  state: unknown;
+  weights: OpenWeights;
+  calls: number;
+  /** Set when a newer one has taken over. */
+  retired: boolean;
+}
+
+const send = (message: FromWorker): void => void process.send?.(message);
+const [moduleUrl = ''] = process.argv.slice(2);
+const parameters = JSON.parse(process.env[PARAMETERS_VARIABLE] ?? '{}') as Parameters;
+const { default: definition } = (await import(moduleUrl)) as { default: ModelDefinition };
+let current: Entered | undefined;
+// Versions are entered one after the other.
+let entering: Promise<void> = Promise.resolve();
+
+process.on('message', (message: ToWorker) => {
+  switch (message.type) {
+    case 'weights':
+      entering = entering.then(() => enter(message.version, message));
+      return;
+    case 'call':
+      return void call(message.id, message.method, message.args);
+    case 'ping':
+      return send({ type: 'pong' });
+    case 'stop':
+      return void stop();
+  }
+});
+process.on('disconnect', () => void stop());
+// The runner asks by message; Ctrl-C in a terminal reaches the whole group, and the runner then stops us in order.
+process.on('SIGINT', () => undefined);
+process.on('SIGTERM', () => void stop());
+
+const resolve = <T>(value: T | ((parameters: Parameters) => T)): T =>
+  typeof value === 'function' ? (value as (parameters: Parameters) => T)(parameters) : value;
+const { volume, path, ref, load } = definition;
+send({
+  type: 'want',
+  model: {
+    ...(load === undefined ? {} : resolve(load)),
+    volume: resolve(volume),
+    path: resolve(path),
+    ...(ref === undefined ? {} : { ref }),
+  },
+});
+
+async function enter(version: number, { manifest }: Extract<ToWorker, { type: 'weights' }>): Promise<void> {
+  try {
+    const weights = new OpenWeights(manifest);
+    let state: unknown;
+    try {
+      state = await definition.enter({ weights, parameters, version });
+    } catch (error) {
+      weights.release();
+      throw error;
+    }
+    const old = current;
+    current = { state, weights, calls: 0, retired: false };
+    send({ type: 'ready', version });
+    if (old !== undefined) await retire(old);
+  } catch (error) {
+    send({ type: 'failed', version, error: failure(error) });
+  }
+}
+
+async function call(id: number, name: string, args: unknown[]): Promise<void> {
+  const used = current;
+  try {
+    const method = definition.methods?.[name] as ((state: unknown, ...args: unknown[]) => unknown) | undefined;
+    if (method === undefined || used === undefined) throw new TypeError(`the model has no method '${name}'`);
+    used.calls++;
+    try {
+      send({ type: 'result', id, value: await method(used.state, ...args) });
+    } finally {
+      used.calls--;
+      if (used.retired) await retire(used);
+    }
+  } catch (error) {
+    send({ type: 'error', id, error: failure(error) });
+  }
+}
+
+/** The last call that uses a state ends it. */
+async function retire(entered: Entered): Promise<void> {
+  entered.retired = true;
+  if (entered.calls > 0) return;
+  await definition.exit?.(entered.state);
+  entered.weights.release();
+}
+
+async function stop(): Promise<void> {
+  const last = current;
+  current = undefined;
+  try {
+    if (last !== undefined) await definition.exit?.(last.state);
+  } finally {
+    process.exit(0);
+  }
+}
+
+function failure(error: unknown): WireError {
+  if (error instanceof GpuError) return toWire(error);
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return {
+    code: 'CAIRN_GPU_PROCESS_FAILED',
+    message: `the model's code threw: ${message}`,
+    hint: 'look at the module that defines the model',
+  };
+}

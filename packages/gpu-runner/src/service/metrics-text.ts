@@ -1,0 +1,54 @@
+import type { Device } from '../device/device.js';
+import type { Registry } from '../registry/registry.js';
+
+/** One metric of the text format of Prometheus (version 0.0.4). */
+export interface Metric {
+  name: string;
+  help: string;
+  type: 'counter' | 'gauge';
+  samples: { labels?: Record<string, string>; value: number }[];
+}
+
+/** What a registry and its device have to tell. */
+export function registryMetrics(registry: Registry, device: Device): Metric[] {
+  const { loads, hits, evictions, failures, readBytes, reusedBytes } = registry.counters;
+  const { allocatedBytes, reusableBytes, lingeringBytes } = device.info();
+  const models = registry.list();
+  const state = (name: string, value: number): Metric['samples'][number] => ({ labels: { state: name }, value });
+  return [
+    counter('loads_total', 'Loads of a model into device memory.', loads),
+    counter('hits_total', 'Requests that found their model loaded, or on its way.', hits),
+    counter('evictions_total', 'Models that gave way to others.', evictions),
+    counter('load_failures_total', 'Loads that failed or were given up.', failures),
+    counter('read_bytes_total', 'Bytes read from the store, decoded and verified.', readBytes),
+    counter('reused_bytes_total', 'Bytes taken over from older versions in memory.', reusedBytes),
+    gauge('models', 'Models in memory.', [{ value: models.length }]),
+    gauge('users', 'Leases on models.', [{ value: models.reduce((sum, { users }) => sum + users, 0) }]),
+    gauge('budget_bytes', 'The most memory that models may take together.', [{ value: registry.budgetBytes }]),
+    gauge('memory_bytes', 'Device memory: of models, kept for reuse, and freed but still open in some process.', [
+      state('allocated', allocatedBytes),
+      state('reusable', reusableBytes),
+      state('lingering', lingeringBytes),
+    ]),
+  ];
+}
+
+export function counter(name: string, help: string, value: number): Metric {
+  return { name: `cairn_gpu_${name}`, help, type: 'counter', samples: [{ value }] };
+}
+
+export function gauge(name: string, help: string, samples: Metric['samples']): Metric {
+  return { name: `cairn_gpu_${name}`, help, type: 'gauge', samples };
+}
+
+export function metricsText(metrics: readonly Metric[]): string {
+  const lines: string[] = [];
+  for (const { name, help, type, samples } of metrics) {
+    lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
+    for (const { labels = {}, value } of samples) {
+      const pairs = Object.entries(labels).map(([label, text]) => `${label}=${JSON.stringify(text)}`);
+      lines.push(`${name}${pairs.length > 0 ? `{${pairs.join(',')}}` : ''} ${value}`);
+    }
+  }
+  return lines.join('\n') + '\n';
+}

@@ -1,0 +1,89 @@
+import type { ReadView, Snapshot, Store, Volume, Work } from '@cairn/core';
+import { ModelNotFoundError } from '../errors.js';
+import { planLoad, type LoadPlan } from '../plan/load-plan.js';
+import { isMissing, readModelSource } from '../plan/model-files.js';
+import { checkRequest, layoutOf } from '../plan/request.js';
+import { manifestOf, type Manifest, type ModelOrigin } from '../protocol/manifest.js';
+import type { ModelRequest } from '../protocol/messages.js';
+import type { Lease, Registry } from '../registry/registry.js';
+
+/** A model in memory, with a lease on it. */
+export interface ServedModel extends Disposable {
+  readonly origin: ModelOrigin;
+  readonly request: ModelRequest;
+  readonly lease: Lease;
+  /** In the order of `manifest.regions`; open until `release`, and for reading only. */
+  readonly descriptors: readonly number[];
+  /** With paths that other processes can open while this lease lasts. */
+  readonly manifest: Manifest;
+  release(): void;
+}
+
+/** From a name to memory: finds a model in a store, plans, and loads it through the registry. */
+export class ModelService {
+  readonly registry: Registry;
+  readonly device: string;
+  private readonly store: Store;
+
+  constructor({ store, registry, device }: { store: Store; registry: Registry; device: string }) {
+    this.store = store;
+    this.registry = registry;
+    this.device = device;
+  }
+
+  /**
+   * Loads a model, or shares it when it is there.
+   * @throws ModelNotFoundError when volume or path are not there, also after a `reload()`; else what planning and loading throw
+   */
+  async load(wanted: ModelRequest, work: Work = {}): Promise<ServedModel> {
+    return this.withPlan(wanted, async (snapshot, plan, request) => {
+      const { volume, path } = request;
+      // Versions of one model have something in common when they are laid out alike.
+      const lineage = JSON.stringify([volume, path, layoutOf(request), request.slice]);
+      const lease = await this.registry.acquire(snapshot, plan, { ...work, lineage });
+      const origin = { volume, path, snapshot: snapshot.info.id };
+      const manifest = manifestOf(origin, this.device, lease, (_region, descriptor) => `/proc/${process.pid}/fd/${descriptor}`);
+      const descriptors = lease.regions.map((region) => region.export().descriptor);
+      const release = (): void => lease.release();
+      return { origin, request, lease, descriptors, manifest, release, [Symbol.dispose]: release };
+    });
+  }
+
+  /** What a load would give now, without loading it. */
+  async look(wanted: ModelRequest): Promise<{ key: string; snapshot: string }> {
+    return this.withPlan(wanted, async (snapshot, plan) => ({ key: plan.key, snapshot: snapshot.info.id }));
+  }
+
+  private async withPlan<T>(
+    wanted: ModelRequest,
+    use: (snapshot: Snapshot, plan: LoadPlan, request: ModelRequest) => Promise<T>,
+  ): Promise<T> {
+    const request = checkRequest(wanted) as ModelRequest;
+    const { volume: name, path, ref = 'HEAD' } = request;
+    const place = `${name}@${ref}:/${path}`;
+    await using volume = await this.open(name, place);
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await using snapshot = await volume.snapshot(ref);
+        return await use(snapshot, await planOf(snapshot, request), request);
+      } catch (error) {
+        if (!isMissing(error) && !(error instanceof Error && 'ref' in error)) throw error;
+        if (attempt > 0) throw new ModelNotFoundError(place, error);
+        // Somebody may have committed it since the volume was opened.
+        await volume.reload();
+      }
+    }
+  }
+
+  private async open(name: string, place: string): Promise<Volume> {
+    try {
+      return await this.store.volumes.fromName(name, { readOnly: true });
+    } catch (error) {
+      throw isMissing(error) ? new ModelNotFoundError(place, error) : error;
+    }
+  }
+}
+
+async function planOf(view: ReadView, request: ModelRequest): Promise<LoadPlan> {
+  return planLoad(await readModelSource(view, request.path), request);
+}
