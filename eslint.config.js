@@ -88,4 +88,5 @@ export default defineConfig(
   only('packages/cli/src/**/*.ts', 'core'),
   only('packages/gpu-runner/src/**/*.ts', 'core'),
   only('examples/**/*.ts', 'core'),
+  only('examples/onnx-inference/**/*.ts', 'core', 'gpu-runner'),
 );

@@ -103,13 +103,15 @@ export class Runner implements AsyncDisposable {
    * @throws GpuError `CAIRN_GPU_PROCESS_FAILED`; ClosedError
    */
   async call(method: string, ...args: unknown[]): Promise<unknown> {
-    let worker: Worker | undefined;
+    let answer: Promise<unknown> | undefined;
     await this.until(() => {
       if (this.closing !== undefined) throw new ClosedError('runner');
-      worker = this.workers.filter(({ version }) => version !== undefined).sort((a, b) => a.load - b.load)[0];
-      return worker !== undefined;
+      const worker = this.workers.filter(({ version }) => version !== undefined).sort((a, b) => a.load - b.load)[0];
+      // Sent in the same turn, so that calls made together see each other's load.
+      answer = worker?.call(method, args);
+      return answer !== undefined;
     });
-    return worker!.call(method, args);
+    return answer;
   }
 
   /**
