@@ -35,6 +35,7 @@ export class Connection {
   private nextLease = 1;
   private sending: Promise<void> = Promise.resolve();
   private watch: NodeJS.Timeout | undefined;
+  private looking = false;
 
   constructor(socket: Socket, options: DaemonOptions) {
     this.socket = socket;
@@ -91,7 +92,17 @@ export class Connection {
     this.leases.set(lease, { model, known: watch ? { key: manifest.key, snapshot: manifest.snapshot } : undefined });
     const answer: Answers['load'] = { lease, shared: model.lease.shared, elapsedMs: performance.now() - start, manifest };
     this.send({ id, ...answer }, descriptors ? model.descriptors : []);
-    if (watch) this.watch ??= setInterval(() => void this.lookAtAll(), this.options.watchMs ?? DEFAULT_WATCH_MS);
+    if (watch) this.watch ??= setInterval(() => this.startLooking(), this.options.watchMs ?? DEFAULT_WATCH_MS);
+  }
+
+  private startLooking(): void {
+    if (this.looking) return;
+    this.looking = true;
+    const task = this.lookAtAll().finally(() => {
+      this.looking = false;
+      this.running.delete(task);
+    });
+    this.running.add(task);
   }
 
   /** Tells about newer versions of what is watched, each once. */

@@ -70,7 +70,7 @@ export class Daemon implements AsyncDisposable {
       if (uid !== process.getuid?.()) throw refused(uid);
     } catch (error) {
       this.options.logger?.warn(error instanceof Error ? error.message : String(error));
-      socket.end(JSON.stringify({ error: toWire(error) }) + '\n');
+      socket.end(JSON.stringify({ error: toWire(error) }) + '\n', () => socket.destroy());
       return;
     }
     const connection = new Connection(socket, this.options);
