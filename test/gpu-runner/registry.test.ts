@@ -115,6 +115,23 @@ describe('a newer version', () => {
     expect(registry.list()).toHaveLength(2);
   });
 
+  it('takes the place of the old one when that is not used any more: reload after reload, no more than two are in memory', async () => {
+    const { acquire, volume, registry, device } = await rig({ a: noise(10 * MIB, 0) });
+    let lease = await acquire('a', { lineage: 'a' });
+    for (let version = 1; version <= 5; version++) {
+      const bytes = noise(10 * MIB, version);
+      await volume.writeFile('a', bytes);
+      const next = await acquire('a', { lineage: 'a' });
+      expect(registry.list()).toHaveLength(2);
+      lease.release();
+      lease = next;
+      expect(registry.list()).toMatchObject([{ users: 1 }]);
+      expect(contentOf(lease.regions[0]!).equals(bytes)).toBe(true);
+      const { allocatedBytes, reusableBytes } = device.info();
+      expect(allocatedBytes + reusableBytes).toBe(20 * MIB);
+    }
+  });
+
   it('of packed tensors and of column slices is right, too', async () => {
     const tensors = (seed: number) => [
       tensor('a', 'BF16', [600, 1000], 2, 1),

@@ -18,6 +18,8 @@ export interface Entry {
   /** Counts uses, to find the least recent. */
   lastUse: number;
   abort: AbortController;
+  /** Whether a newer version has come: it goes with its last user. */
+  superseded: boolean;
 }
 
 export interface Loaded {

@@ -30,7 +30,7 @@ export interface Lease extends Disposable {
 }
 
 export interface AcquireOptions extends Work {
-  /** Name of what this is a version of, such as volume and path. The newest loaded version of it gives what it has in common. */
+  /** Name of what this is a version of, such as volume and path. The newest loaded version of it gives what it has in common, and goes when nobody uses it. */
   lineage?: string;
 }
 
@@ -85,6 +85,7 @@ export class Registry implements AsyncDisposable {
     this.use(entry);
     try {
       const loaded = await settled(entry.loaded, options.signal);
+      this.supersedeOthers(entry);
       return this.lease(entry, plan, loaded, known !== undefined);
     } catch (error) {
       this.unuse(entry);
@@ -134,7 +135,7 @@ export class Registry implements AsyncDisposable {
     const source = basis !== undefined && this.entries.get(basis.key) === basis ? basis : undefined;
     const abort = new AbortController();
     const loaded = this.bring(view, plan, source?.result, { ...this.load, onProgress, signal: abort.signal });
-    const entry: Entry = { key: plan.key, plan, lineage, users: 0, loaded, result: undefined, lastUse: 0, abort };
+    const entry: Entry = { key: plan.key, plan, lineage, users: 0, loaded, result: undefined, lastUse: 0, abort, superseded: false };
     this.entries.set(plan.key, entry);
     this.counters.loads++;
     loaded
@@ -190,6 +191,17 @@ export class Registry implements AsyncDisposable {
       );
   }
 
+  /** Older versions are of no more use than to those who use them: kept, they would fill the budget reload by reload. */
+  private supersedeOthers(newest: Entry): void {
+    newest.superseded = false;
+    if (newest.lineage === undefined) return;
+    for (const entry of [...this.entries.values()]) {
+      if (entry === newest || entry.lineage !== newest.lineage || entry.result === undefined) continue;
+      entry.superseded = true;
+      if (entry.users === 0) this.evict(entry);
+    }
+  }
+
   private evict(entry: Entry): void {
     this.entries.delete(entry.key);
     this.counters.evictions++;
@@ -212,7 +224,11 @@ export class Registry implements AsyncDisposable {
 
   private unuse(entry: Entry): void {
     entry.users--;
-    if (entry.users > 0 || entry.result !== undefined) return;
+    if (entry.users > 0) return;
+    if (entry.result !== undefined) {
+      if (entry.superseded && this.entries.get(entry.key) === entry) this.evict(entry);
+      return;
+    }
     // Nobody waits for this load any more. A new request must not join it, since it is about to fail.
     if (this.entries.get(entry.key) === entry) this.entries.delete(entry.key);
     entry.abort.abort();

@@ -37,9 +37,9 @@ export class ModelService {
    */
   async load(wanted: ModelRequest, work: Work = {}): Promise<ServedModel> {
     return this.withPlan(wanted, async (snapshot, plan, request) => {
-      const { volume, path } = request;
+      const { volume, path, ref } = request;
       // Versions of one model have something in common when they are laid out alike.
-      const lineage = JSON.stringify([volume, path, layoutOf(request), request.slice]);
+      const lineage = JSON.stringify([volume, path, ref ?? 'HEAD', layoutOf(request), request.slice]);
       const lease = await this.registry.acquire(snapshot, plan, { ...work, lineage });
       const origin = { volume, path, snapshot: snapshot.info.id };
       const manifest = manifestOf(origin, this.device, lease, (_region, descriptor) => `/proc/${process.pid}/fd/${descriptor}`);
