@@ -45,15 +45,20 @@ function hasDependencies(file) {
 }
 
 /**
- * Puts `cairn` into the root's node_modules/.bin, for `npx cairn`. As a dependency of the root it would have to be asked for by
- * `workspace:`, and npm would answer an `npm install` with an error about that instead of the words of "engines" in package.json.
+ * Puts the commands into the root's node_modules/.bin, for `npx cairn`. As dependencies of the root they would have to be asked for
+ * by `workspace:`, and npm would answer an `npm install` with an error about that instead of the words of "engines" in package.json.
  */
-function linkCommand() {
-  const link = join(ROOT, 'node_modules', '.bin', 'cairn');
-  if (existsSync(link)) return;
-  rmSync(link, { force: true });
-  mkdirSync(dirname(link), { recursive: true });
-  symlinkSync(join('..', '..', 'packages', 'cli', 'bin', 'cairn.js'), link);
+function linkCommands() {
+  for (const [name, folder] of [
+    ['cairn', 'cli'],
+    ['cairn-gpu', 'gpu-runner'],
+  ]) {
+    const link = join(ROOT, 'node_modules', '.bin', name);
+    if (existsSync(link)) continue;
+    rmSync(link, { force: true });
+    mkdirSync(dirname(link), { recursive: true });
+    symlinkSync(join('..', '..', 'packages', folder, 'bin', `${name}.js`), link);
+  }
 }
 
 const start = performance.now();
@@ -77,5 +82,5 @@ if (!installed()) {
   writeFileSync(STAMP, wanted());
   console.log(`Installed in ${since(start)}.`);
 }
-linkCommand();
+linkCommands();
 process.exitCode = await build(process.argv.slice(2));
