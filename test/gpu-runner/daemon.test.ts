@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { noise } from '../support/random.js';
-import { cairnGpu, daemonOn, Process } from './daemon.js';
+import { cairnGpu, daemonOn, holders, Process } from './daemon.js';
 import { commit } from './support.js';
 
 const MIB = 1 << 20;
@@ -17,28 +17,6 @@ async function client(socket: string): Promise<Client> {
 }
 
 const bytesOf = (model: RemoteModel): Buffer => fs.readFileSync(`/proc/self/fd/${model.descriptors[0]}`);
-
-/** Processes that have memory of ours open or mapped. */
-function holders(): number[] {
-  const pids = fs
-    .readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number);
-  // A process, or one of its descriptors, may have gone meanwhile.
-  const orNothing = <T>(read: () => T, nothing: T): T => {
-    try {
-      return read();
-    } catch {
-      return nothing;
-    }
-  };
-  return pids.filter((pid) => {
-    const descriptors = orNothing(() => fs.readdirSync(`/proc/${pid}/fd`), []);
-    const links = descriptors.map((descriptor) => orNothing(() => fs.readlinkSync(`/proc/${pid}/fd/${descriptor}`), ''));
-    const maps = orNothing(() => fs.readFileSync(`/proc/${pid}/maps`, 'latin1'), '');
-    return maps.includes('/memfd:cairn ') || links.some((link) => link.startsWith('/memfd:cairn '));
-  });
-}
 
 async function eventually(holds: () => Promise<boolean> | boolean): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {
@@ -82,13 +60,15 @@ describe('the daemon', () => {
     const consumer = await client(socket);
     const model = await consumer.load({ volume: 'models', path: 'a.bin' });
     const closed = new Promise((resolve) => consumer.once('close', () => resolve(undefined)));
+    const { ino } = fs.fstatSync(model.descriptors[0]!);
+    expect(holders(ino)).toEqual(expect.arrayContaining([process.pid, daemon.child.pid]));
     daemon.child.kill('SIGKILL');
     await closed;
     await expect(consumer.list()).rejects.toMatchObject({ code: 'CAIRN_GPU_NO_DAEMON' });
     expect(bytesOf(model).equals(WEIGHTS)).toBe(true);
-    expect(holders()).toEqual([process.pid]);
+    await eventually(() => holders(ino).join() === String(process.pid));
     model.release();
-    expect(holders()).toEqual([]);
+    expect(holders(ino)).toEqual([]);
     // Another one starts where the killed one was.
     await cairnGpu(['serve', '--store', join(dir, 'store'), '--socket', socket]).says(/serving/);
     await client(socket);

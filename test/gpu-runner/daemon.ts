@@ -1,5 +1,6 @@
 import { openStore, type Store } from '@cairn/core';
 import { spawn, type ChildProcess } from 'node:child_process';
+import fs from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
@@ -83,4 +84,30 @@ export async function daemonOn(files: Record<string, Uint8Array | string>, ...ar
   const daemon = cairnGpu(['serve', '--store', join(dir, 'store'), '--socket', socket, ...args]);
   await daemon.says(/serving on/);
   return { dir, store, socket, daemon };
+}
+
+/** A process, or one of its descriptors, may have gone meanwhile. */
+function orNothing<T>(read: () => T, nothing: T): T {
+  try {
+    return read();
+  } catch {
+    return nothing;
+  }
+}
+
+/** Inodes of the memory of ours that a process has open or mapped. */
+export function memoryOf(pid: number): number[] {
+  const descriptors = orNothing(() => fs.readdirSync(`/proc/${pid}/fd`), []).map((name) => `/proc/${pid}/fd/${name}`);
+  const open = descriptors.filter((path) => orNothing(() => fs.readlinkSync(path), '').startsWith('/memfd:cairn '));
+  const maps = orNothing(() => fs.readFileSync(`/proc/${pid}/maps`, 'latin1'), '');
+  return [
+    ...open.map((path) => orNothing(() => fs.statSync(path).ino, 0)),
+    ...[...maps.matchAll(/ (\d+) +\/memfd:cairn /g)].map(([, inode]) => Number(inode)),
+  ];
+}
+
+/** Processes that have a piece of memory open or mapped. */
+export function holders(inode: number): number[] {
+  const pids = fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => memoryOf(pid).includes(inode));
 }

@@ -2,9 +2,14 @@ import type { Store } from '@cairn/core';
 import { Runner, type RunnerOptions } from '@cairn/gpu-runner';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { noise } from '../support/random.js';
+import { tempDir } from '../support/temp-dir.js';
+import { withStore } from '../support/with-store.js';
+import { holders, memoryOf, Process } from './daemon.js';
 import { commit, hostDevice, safetensors, tensor, testStore } from './support.js';
 
 const WEIGHTS = noise(4 << 20, 1).with(0, 1);
@@ -115,6 +120,19 @@ describe('a model that runs', () => {
     await expect(runner.call('hang')).rejects.toMatchObject({ code: 'CAIRN_GPU_PROCESS_FAILED' });
     expect((await told()).pid).not.toBe(pid);
   });
+});
+
+it('a runner that is killed leaves no process and no memory behind', async () => {
+  const dir = join(tempDir(), 'store');
+  await withStore(dir, async (store) => void (await commit(store, 'models', { 'a.bin': WEIGHTS })));
+  const script = fileURLToPath(new URL('./models/run.mjs', import.meta.url));
+  const running = new Process(process.execPath, [script, dir]);
+  const [, pids = ''] = await running.says(/running ([\d ]+)\./);
+  const workers = pids.split(' ').map(Number);
+  const [inode = 0] = memoryOf(workers[0]!);
+  expect(holders(inode)).toEqual(expect.arrayContaining([running.child.pid, ...workers]));
+  running.child.kill('SIGKILL');
+  await eventually(() => (holders(inode).length === 0 ? true : undefined));
 });
 
 describe('reload', () => {
