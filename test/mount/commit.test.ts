@@ -103,6 +103,28 @@ describe('a commit publishes what changed in the folder', () => {
     expect(await again.status()).toMatchObject({ added: [], removed: [] });
   });
 
+  test('files named .cairnignore say what is ignored in their folders, as in a folder that is put', async () => {
+    const { mount, path, head } = await rig({ 'd/kept.tmp': 'x', 'd/e/f': 'f' });
+    const f = await mount('f');
+    edit(path('f'), {
+      '.cairnignore': '*.tmp\n/top\n',
+      'd/.cairnignore': '!good.tmp\ne/g\n',
+      'a.tmp': 'x',
+      top: 'x',
+      'd/top': 'x',
+      'd/good.tmp': 'x',
+      'd/bad.tmp': 'x',
+      'd/e/g': 'x',
+      'd/kept.tmp': null,
+    });
+    await f.commit();
+    const paths = ['.cairnignore', 'd/.cairnignore', 'd/e/f', 'd/good.tmp', 'd/kept.tmp', 'd/top'];
+    expect(Object.keys(await head()).sort()).toEqual(paths);
+    expect(await f.status()).toMatchObject({ added: [], modified: [], removed: [] });
+    edit(path('f'), { 'd/.cairnignore': null });
+    expect(await f.status()).toMatchObject({ added: ['d/e/g'], removed: ['d/.cairnignore'] });
+  });
+
   test('a file that keeps changing is left out and named, and the rest is committed', async () => {
     const { mount, path, head } = await rig({ busy: 'old' });
     const f = await mount('f');

@@ -388,7 +388,10 @@ export interface MountOptions extends Work {
   readOnly?: boolean;
   /** Shows this folder of the volume as the root. @throws FileNotFoundError where there is none */
   subPath?: string;
-  /** Paths in the folder that belong to nobody, by gitignore rules: not stored, not removed. Remembered by the mount. */
+  /**
+   * Paths in the folder that belong to nobody, by gitignore rules: not stored, not removed. Remembered by the mount. Files named
+   * `.cairnignore` in the folder say the same.
+   */
   ignore?: string[];
   /** Reloads by itself when anybody commits a newer version, as a network file system would. */
   autoReload?: boolean;

@@ -11,6 +11,7 @@ interface MountCommandOptions {
   readOnly?: boolean;
   subPath?: string;
   follow?: boolean;
+  exclude?: string[];
 }
 
 export const define: Define = (command, act) => {
@@ -20,6 +21,7 @@ export const define: Define = (command, act) => {
     .argument('<dir>', 'an empty or new folder, or one that is this mount already')
     .option('--read-only', 'files and folders without write bits')
     .option('--sub-path <path>', 'show this folder of the volume')
+    .option('--exclude <pattern>', 'what matches belongs to nobody: not stored, not removed; with gitignore rules, repeatable', collect)
     .option('--follow', 'stay: commit what changes here, and bring in what others commit, until Ctrl-C')
     .addHelpText(
       'after',
@@ -40,6 +42,7 @@ async function mount(context: Context, placeText: string, dir: string, options: 
     signal: context.signal,
     ...(where.ref === undefined ? {} : { at: where.ref }),
     ...(options.readOnly === true ? { readOnly: true } : {}),
+    ...(options.exclude === undefined ? {} : { ignore: options.exclude }),
     ...(subPath === undefined ? {} : { subPath }),
     ...(options.follow === true ? { autoReload: true, backgroundCommit: options.readOnly !== true } : {}),
   };
@@ -78,4 +81,8 @@ async function follow(context: Context, mounted: Mount): Promise<void> {
   } finally {
     clearInterval(awake);
   }
+}
+
+function collect(pattern: string, others: string[] = []): string[] {
+  return [...others, pattern];
 }

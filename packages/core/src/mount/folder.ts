@@ -1,5 +1,4 @@
 import { dirname } from 'node:path';
-import ignore, { type Ignore } from 'ignore';
 import { ConflictError, ReadOnlyError, VolumeNotFoundError } from '../errors.js';
 import { mergeManifests } from '../manifest/merge.js';
 import { type ManifestRoot, sameEntry, sameRoot } from '../manifest/entry.js';
@@ -10,6 +9,7 @@ import type { CommitOptions, CommitResult, MountCommitResult, SnapshotInfo, Work
 import { chunkBytesOf, commitTree, type Point, type TreeCommitted } from '../volume/commit.js';
 import { countChanges } from '../volume/diff.js';
 import { History } from '../volume/history.js';
+import { IgnoreRules } from '../volume/ignore-rules.js';
 import { applyChanges, clearTemporaries } from './apply.js';
 import { Asides } from './asides.js';
 import { storeChanges } from './folder-changes.js';
@@ -49,7 +49,7 @@ export class MountedFolder {
   private readonly own: StatePlaces;
   private readonly staging: Staging;
   private readonly window: Window;
-  private readonly ignored: Ignore | undefined;
+  private readonly rules: IgnoreRules;
   private readonly cache: StatCache;
   private current: MountState;
 
@@ -61,7 +61,7 @@ export class MountedFolder {
     this.history = new History(state.volume, engine.index, engine.nodes);
     this.staging = new Staging(engine.nodes, engine.hasher);
     this.window = new Window(this.staging, state.subPath);
-    this.ignored = state.ignore.length === 0 ? undefined : ignore().add([...state.ignore]);
+    this.rules = new IgnoreRules(state.ignore);
     const saved = readIfThere(this.own.statCache);
     this.cache = (saved && StatCache.decode(saved, state.seen, engine.hasher)) ?? new StatCache();
   }
@@ -232,8 +232,8 @@ export class MountedFolder {
   }
 
   private scan(signal: AbortSignal | undefined): Scan {
-    const { window, places, cache, ignored } = this;
-    return new Scan({ window, seen: this.current.seen, places, cache, ignored, signal });
+    const { window, places, cache, rules } = this;
+    return new Scan({ window, seen: this.current.seen, places, cache, rules, signal });
   }
 
   /**

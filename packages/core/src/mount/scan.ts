@@ -1,8 +1,9 @@
 import fs from 'node:fs';
-import type { Ignore } from 'ignore';
 import type { LocalSource } from '../ingest/ingest.js';
 import type { Entry, ManifestRoot } from '../manifest/entry.js';
 import { sameEntry } from '../manifest/entry.js';
+import { IGNORE_FILE, type IgnoreRules } from '../volume/ignore-rules.js';
+import { readIgnoreFile } from '../volume/local-files.js';
 import { ancestorsOf, joinPath, normalizePath } from '../volume/paths.js';
 import { type FolderPlaces, RESERVED_NAME } from './places.js';
 import type { FolderChange, Window } from './seen-tree.js';
@@ -21,8 +22,8 @@ export interface ScanParts {
   seen: ManifestRoot;
   places: FolderPlaces;
   cache: StatCache;
-  /** Paths that belong to nobody: what the tree has there stays. */
-  ignored: Ignore | undefined;
+  /** Of the folder's root; ignore files in it say more. Paths that belong to nobody: what the tree has there stays. */
+  rules: IgnoreRules;
   signal?: AbortSignal | undefined;
 }
 
@@ -100,24 +101,25 @@ export class Scan {
   }
 
   private async below(top: string, inSeen: boolean): Promise<void> {
-    const waiting = [{ folder: top, inSeen }];
+    const waiting = [{ folder: top, inSeen, above: this.rulesAbove(top) }];
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
       const { folder } = next;
       const seen = next.inSeen ? this.parts.window.children(this.parts.seen, folder) : new Map<string, Entry>();
       const names = this.names(folder, seen);
       if (names === undefined) continue;
+      const rules = this.rulesWithin(folder, next.above, names.includes(IGNORE_FILE));
       for (const name of names) {
         await this.rest();
         const path = joinPath(folder, name);
         const before = seen.get(name);
         seen.delete(name);
         const stat = this.stat(path);
-        if (this.isIgnored(path, stat?.isDirectory() === true)) continue;
-        if (this.compare(path, before, stat)) waiting.push({ folder: path, inSeen: before?.type === 'directory' });
+        if (rules.ignores(path, stat?.isDirectory() === true)) continue;
+        if (this.compare(path, before, stat)) waiting.push({ folder: path, inSeen: before?.type === 'directory', above: rules });
       }
       for (const [name, before] of seen) {
         const path = joinPath(folder, name);
-        if (!this.isIgnored(path, before.type === 'directory')) this.compare(path, before, undefined);
+        if (!rules.ignores(path, before.type === 'directory')) this.compare(path, before, undefined);
       }
     }
   }
@@ -189,8 +191,16 @@ export class Scan {
     return names;
   }
 
-  private isIgnored(path: string, isFolder: boolean): boolean {
-    return this.parts.ignored?.ignores(isFolder ? `${path}/` : path) === true;
+  /** The rules that hold for what is in the folders above a path. */
+  private rulesAbove(path: string): IgnoreRules {
+    if (path === '') return this.parts.rules;
+    return ['', ...ancestorsOf(path)].reduce((above, folder) => this.rulesWithin(folder, above, true), this.parts.rules);
+  }
+
+  private rulesWithin(folder: string, above: IgnoreRules, mayHaveFile: boolean): IgnoreRules {
+    const file = joinPath(folder, IGNORE_FILE);
+    if (!mayHaveFile || this.stat(file)?.isFile() !== true) return above;
+    return above.within(folder, readIgnoreFile(this.parts.places.local(file)));
   }
 
   private seenAt(path: string): Entry | undefined {
