@@ -40,6 +40,24 @@ describe('a mounted folder', () => {
     expect((await at.ok('commit', 'g')).stdout).toMatch(/ {2}nothing changed\n$/);
   });
 
+  test('--follow keeps both sides the same until Ctrl-C, and commits what is left then', async () => {
+    const { at } = place;
+    const child = at.start(['mount', 'v', 'f', '--follow', '--exclude', '*.tmp']);
+    const result = finished(child);
+    await new Promise((resolve) => child.stdout!.once('data', resolve));
+    writeFileSync(at.path('elsewhere'), 'from elsewhere');
+    await at.ok('put', 'v', 'elsewhere', '/');
+    for (let i = 0; !existsSync(at.path('f', 'elsewhere')); i++) {
+      expect(i, 'seconds without the file').toBeLessThan(200);
+      await sleep(100);
+    }
+    writeFileSync(at.path('f', 'here'), 'from here');
+    writeFileSync(at.path('f', 'passing.tmp'), 'x');
+    child.kill('SIGINT');
+    expect(await result).toMatchObject({ code: 130, stderr: expect.stringMatching(/^now at v@[0-9a-f]{12}$/m) as string });
+    expect(await at.tree('v')).toEqual(['a', 'd', 'd/b', 'elsewhere', 'here']);
+  });
+
   test('takes a version, a folder of it, and read-only; mounting it again goes on', async () => {
     const { at } = place;
     writeFileSync(at.path('a'), 'second');

@@ -72,6 +72,8 @@ async function follow(context: Context, mounted: Mount): Promise<void> {
   mounted.on('commit', ({ snapshot }) => tell('committed', snapshot));
   mounted.on('reload', (version) => tell('now at', version));
   mounted.on('commitFailed', (error) => note(context, `cairn: a commit failed, and is tried again: ${error.message}`));
+  // What was said so far is not to wait for the end.
+  await context.output.flush();
   const awake = setInterval(() => undefined, 60_000);
   try {
     await new Promise((_resolve, reject) => {
