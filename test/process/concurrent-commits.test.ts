@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { Child, type Saying } from '../support/children.js';
 import { randomFrom, testSeed } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
+import { withStore } from '../support/with-store.js';
 import { mergeTrees, ModelHandle, type Tree } from '../support/volume-model.js';
 
 /** Commits of each writer, and how often each is killed on the way there; a long run sets more. */
@@ -160,4 +161,21 @@ describe('processes that commit to one volume at once, some killed', () => {
     },
     300_000,
   );
+});
+
+test('eight processes that commit 25 times each to one volume make 200 versions, and none is lost', async () => {
+  const dir = join(tempDir(), 'store');
+  await withStore(dir, (store) => store.volumes.create(VOLUME));
+  const children = Array.from({ length: 8 }, (_, writer) =>
+    Child.start('committer.mjs', { dir, volume: VOLUME, writer, firstStep: 1, commits: 25, seed: writer + 1 }),
+  );
+  const said = (await Promise.all(children.map((child) => child.succeeds()))).flat();
+  const acknowledged = said.filter(({ say }) => say === 'done').map((done) => (done as unknown as { id: string }).id);
+  const versions = await withStore(dir, async (store) => {
+    const found = [];
+    for await (const { id, generation } of (await store.volumes.fromName(VOLUME)).history()) found.push({ id: id as string, generation });
+    return found;
+  });
+  expect(versions.map(({ generation }) => generation)).toEqual(Array.from({ length: 200 }, (_, i) => 200 - i));
+  expect(versions.map(({ id }) => id).sort()).toEqual(acknowledged.sort());
 });
