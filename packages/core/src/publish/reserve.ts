@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
-import type { Disk } from '../disk/disk.js';
+import type { Disk, WritableFile } from '../disk/disk.js';
 import { isCairnError } from '../errors.js';
 
 /** What a deletion needs at most, in all but huge histories: a file in the ref journal, and the pages of the index that it touches. */
@@ -36,17 +36,19 @@ export class Reserve {
       const size = fs.statSync(this.path, { throwIfNoEntry: false })?.size;
       if (size === RESERVE_BYTES) return;
       if (size !== undefined) this.disk.unlink(this.path);
-      this.write();
+      this.write(this.disk.create(this.path));
     } catch {
-      this.giveUp();
+      // another process makes it at this moment, or there is no room
     }
   }
 
-  private write(): void {
-    const file = this.disk.create(this.path);
+  private write(file: WritableFile): void {
     try {
       // Random, since some file systems keep no room for zeros.
       file.writeSync(randomBytes(RESERVE_BYTES), 0);
+    } catch (error) {
+      this.giveUp();
+      throw error;
     } finally {
       file.closeSync();
     }
