@@ -2,6 +2,8 @@ import { configDefaults, defineConfig } from 'vitest/config';
 
 // Which folders of test/ do not test the core: everything else runs once more with the portable hash.
 const COMMAND = ['cli', 'gpu-runner', 'bench', 'examples'].map((folder) => `test/${folder}/**/*.test.ts`);
+// The core in processes that die, disks that fail, folders that others edit: half of the time, and nothing that the hash could change.
+const PROCESSES = ['process', 'mount'].map((folder) => `test/${folder}/**/*.test.ts`);
 const TOOLING = ['test/tooling/**/*.test.ts'];
 const PACKAGING = ['test/packaging/**/*.test.ts'];
 
@@ -15,8 +17,13 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'core', include: ['test/**/*.test.ts'], exclude: [...configDefaults.exclude, ...COMMAND, ...TOOLING, ...PACKAGING] },
+        test: {
+          name: 'core',
+          include: ['test/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, ...PROCESSES, ...COMMAND, ...TOOLING, ...PACKAGING],
+        },
       },
+      { extends: true, test: { name: 'processes', include: PROCESSES } },
       { extends: true, test: { name: 'command', include: COMMAND } },
       { extends: true, test: { name: 'tooling', include: TOOLING } },
       // Installs from the registry, and may compile an addon there.

@@ -16,7 +16,13 @@ const sections = [
   { name: 'format', check: tool('prettier', join('bin', 'prettier.cjs'), ['--check', '--log-level', 'warn', '.']) },
   { name: 'lint', check: tool('eslint', join('bin', 'eslint.js'), ['.', '--max-warnings', '0', '--concurrency', '2']) },
   { name: 'types', check: tool('typescript', join('bin', 'tsc'), ['-b', '--pretty']) },
-  { name: 'tests', check: tests('all', ['--project', 'core', '--project', 'command', '--project', 'tooling']) },
+  {
+    name: 'tests',
+    check: tests(
+      'all',
+      ['core', 'processes', 'command', 'tooling'].flatMap((name) => ['--project', name]),
+    ),
+  },
   { name: 'tests of the core, portable hash', check: tests('portable', ['--project', 'core'], { CAIRN_HASH: 'portable' }) },
   { name: 'packed packages', check: tests('packaging', ['--project', 'packaging']) },
   { name: 'documentation', check: tool('typedoc', join('bin', 'typedoc'), ['--emit', 'none']) },
