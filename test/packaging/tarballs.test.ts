@@ -109,7 +109,7 @@ describe('the installed packages work in an empty folder', () => {
   it('the declarations suit a strict TypeScript program', async () => {
     const program = `import { openStore, isCairnError, type Store } from '@cairn/core';
 const store: Store = await openStore('somewhere');
-for (const { name, size } of await store.volumes.list()) console.log(name.length + size);
+for (const { name, size } of await store.volumes.list()) console.log(name.length + (size ?? 0));
 try {
   await store.close();
 } catch (error) {
