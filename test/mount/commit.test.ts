@@ -135,13 +135,23 @@ describe('a commit publishes what changed in the folder', () => {
       path('f', 'busy'),
     ]);
     onTestFinished(() => void child.kill('SIGKILL'));
+    // A writer waits while the disk takes what it wrote; who only sets the time never does.
+    const toucher = spawn(process.execPath, [
+      '-e',
+      `const fs = require('node:fs'); const fd = fs.openSync(process.argv[1], 'r+'); const cell = new Int32Array(new SharedArrayBuffer(4));
+       for (;;) { fs.futimesSync(fd, Date.now() / 1000, Date.now() / 1000); Atomics.wait(cell, 0, 0, 2); }`,
+      path('f', 'busy'),
+    ]);
+    onTestFinished(() => void toucher.kill('SIGKILL'));
     while (fs.statSync(path('f', 'busy')).size < 200_000) await sleep(5);
     edit(path('f'), { other: 'o' });
     expect(await f.status()).toMatchObject({ modified: ['busy'], busy: process.platform === 'linux' ? ['busy'] : [] });
     expect(await f.commit()).toMatchObject({ busy: ['busy'], added: 1, modified: 0 });
     expect(await head()).toEqual({ busy: 'old', other: 'o' });
-    child.kill('SIGKILL');
-    await new Promise((resolve) => child.once('close', resolve));
+    for (const writer of [child, toucher]) {
+      writer.kill('SIGKILL');
+      await new Promise((resolve) => writer.once('close', resolve));
+    }
     expect(await f.commit()).toMatchObject({ busy: [], modified: 1 });
     expect(await head()).toEqual({ busy: fs.readFileSync(path('f', 'busy'), 'utf8'), other: 'o' });
   });
