@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { noise } from '../support/random.js';
 import { cairnGpu, daemonOn, holders, Process } from './daemon.js';
 import { commit } from './support.js';
+import { eventually } from '../support/eventually.js';
 
 const MIB = 1 << 20;
 const WEIGHTS = noise(8 * MIB, 1);
@@ -17,14 +18,6 @@ async function client(socket: string): Promise<Client> {
 }
 
 const bytesOf = (model: RemoteModel): Buffer => fs.readFileSync(`/proc/self/fd/${model.descriptors[0]}`);
-
-async function eventually(holds: () => Promise<boolean> | boolean): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    if (await holds()) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  throw new Error('it never came to hold');
-}
 
 describe('the daemon', () => {
   it('loads a model once for many processes, and lists and counts it', async () => {

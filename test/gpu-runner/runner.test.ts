@@ -11,6 +11,7 @@ import { tempDir } from '../support/temp-dir.js';
 import { withStore } from '../support/with-store.js';
 import { holders, memoryOf, Process } from './daemon.js';
 import { commit, hostDevice, safetensors, tensor, testStore } from './support.js';
+import { eventually } from '../support/eventually.js';
 
 const WEIGHTS = noise(4 << 20, 1).with(0, 1);
 const CHANGED = WEIGHTS.with(2 << 20, WEIGHTS[2 << 20]! ^ 1);
@@ -34,15 +35,6 @@ async function start(
   const runner = await Runner.start({ store, module, stdout, stderr: stdout, backoffMs: { first: 20 }, ...options });
   onTestFinished(() => runner.stop({ graceMs: 2000 }));
   return { runner, log: () => text, told: async () => (await runner.call('digest')) as Told };
-}
-
-async function eventually<T>(look: () => Promise<T | undefined> | T | undefined): Promise<T> {
-  for (let tries = 0; tries < 400; tries++) {
-    const found = await look();
-    if (found !== undefined) return found;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  throw new Error('it never came');
 }
 
 describe('a model that runs', () => {

@@ -2,15 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { openStore } from '@cairn/core';
 import { folder, rig } from './support.js';
-
-/** Waits until it is so. */
-async function eventually(check: () => boolean): Promise<void> {
-  const end = Date.now() + 20_000;
-  while (!check()) {
-    if (Date.now() > end) throw new Error('it never was so');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
+import { eventually } from '../support/eventually.js';
 
 describe('a mount that follows its volume', () => {
   test('brings in what others commit, by itself, with local changes on top, until it is closed', async () => {

@@ -15,7 +15,7 @@ const ID = '00112233445566778899aabbccddeeff' as MountId;
 const STATE: MountState = {
   id: ID,
   volume: 'ffeeddccbbaa99887766554433221100' as VolumeId,
-  dir: '/work/ü',
+  dir: '/data/ü',
   device: '65024',
   inode: '18446744073709551615',
   bootId: 'a boot',
@@ -36,7 +36,7 @@ describe('the state of a mount', () => {
     const [first, json, digest, rest] = Buffer.from(bytes).toString('utf8').split('\n');
     expect(first).toBe('cairn-mount 1');
     expect(json).toBe(
-      `{"id":"${ID}","volume":"${STATE.volume}","dir":"/work/ü","device":"65024","inode":"18446744073709551615","bootId":"a boot",` +
+      `{"id":"${ID}","volume":"${STATE.volume}","dir":"/data/ü","device":"65024","inode":"18446744073709551615","bootId":"a boot",` +
         `"subPath":"models/llama","readOnly":true,"ignore":["*.log"],"ownCommits":2,"seen":${hex('01')},` +
         `"base":{"generation":7,"snapshot":${hex('02')}},"target":{"generation":9,"snapshot":${hex('03')},"root":null},` +
         `"pending":{"generation":8,"root":${hex('04')}}}`,

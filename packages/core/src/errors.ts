@@ -254,14 +254,20 @@ export function isCairnError(error: unknown, code?: ErrorCode): error is CairnEr
   );
 }
 
-/** What `read` gives; undefined where it meets damage. */
-export function unlessDamaged<T>(read: () => T): T | undefined {
+/** What `read` gives; undefined where it meets damage, which is added to `found`. */
+export function collectDamage<T>(found: Damage[], read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    if (isCairnError(error, 'CAIRN_DAMAGED')) return undefined;
-    throw error;
+    if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
+    found.push(...(error as DamageError).damage);
+    return undefined;
   }
+}
+
+/** What `read` gives; undefined where it meets damage. */
+export function unlessDamaged<T>(read: () => T): T | undefined {
+  return collectDamage([], read);
 }
 
 const IO_HINTS: Partial<Record<string, [ErrorCode, string]>> = {

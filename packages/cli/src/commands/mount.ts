@@ -5,6 +5,7 @@ import { count, paint, place, printable, rate, size } from '../format.js';
 import { parsePlace } from '../place.js';
 import { tracked, type Tracked } from '../progress.js';
 import { example, type Define } from '../program.js';
+import { collect } from '../repeatable.js';
 import { withVolume } from '../store.js';
 
 interface MountCommandOptions {
@@ -83,8 +84,4 @@ async function follow(context: Context, mounted: Mount): Promise<void> {
   } finally {
     clearInterval(awake);
   }
-}
-
-function collect(pattern: string, others: string[] = []): string[] {
-  return [...others, pattern];
 }

@@ -8,6 +8,7 @@ import { addMetadata } from '../metadata-option.js';
 import { tracked } from '../progress.js';
 import { STDIN, planPut, type Upload } from '../put-plan.js';
 import { example, type Define } from '../program.js';
+import { collect } from '../repeatable.js';
 import { withVolume } from '../store.js';
 
 interface PutOptions {
@@ -30,10 +31,7 @@ export const define: Define = (command, act) => {
     .option('-f, --force', 'replace what is there; without it, an existing path is an error')
     .option('-m, --message <text>', 'a message for the history')
     .option('--meta <key=value>', 'metadata of the version; repeatable. Numbers, true and false keep their type', addMetadata)
-    .option('--exclude <pattern>', 'leave out what matches, with gitignore rules; repeatable', (pattern, others: string[] = []) => [
-      ...others,
-      pattern,
-    ])
+    .option('--exclude <pattern>', 'leave out what matches, with gitignore rules; repeatable', collect)
     .addHelpText(
       'after',
       example(

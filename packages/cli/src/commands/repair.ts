@@ -5,6 +5,7 @@ import { ExitCode } from '../exit-codes.js';
 import { count, paint, size } from '../format.js';
 import { tracked } from '../progress.js';
 import { example, type Define } from '../program.js';
+import { collect } from '../repeatable.js';
 import { locateStore } from '../store.js';
 
 interface RepairCommand {
@@ -14,11 +15,7 @@ interface RepairCommand {
 
 export const define: Define = (command, act) => {
   command
-    .option(
-      '--from <source>',
-      'a file, folder or other store that may have good copies of what is damaged; repeatable',
-      (source, others: string[] = []) => [...others, source],
-    )
+    .option('--from <source>', 'a file, folder or other store that may have good copies of what is damaged; repeatable', collect)
     .option('-n, --dry-run', 'read everything, say what is damaged and what would be set aside, and change nothing')
     .addHelpText(
       'after',

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Damage, DamageError } from '../errors.js';
-import { isCairnError, wrapIoError } from '../errors.js';
+import { collectDamage, wrapIoError, type Damage } from '../errors.js';
 import { digestToHex } from '../hash/digest.js';
 import type { Hasher } from '../hash/hasher.js';
 import type { IndexReader } from '../index/reader.js';
@@ -54,14 +53,11 @@ function damagedFallback(refsDir: string, hasher: Hasher): Damage[] {
   const newest = newestTableSeq(refsDir);
   const damage: Damage[] = [];
   for (let seq = Math.max(1, newest - TABLE_INTERVAL); seq < newest; seq++) {
-    try {
+    collectDamage(damage, () => {
       const bytes = readChange(refsDir, seq);
       decodeChange(bytes, seq, hasher);
       if (seq % TABLE_INTERVAL === 0) decodeTable(bytes, seq, hasher);
-    } catch (error) {
-      if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
-      damage.push(...(error as DamageError).damage);
-    }
+    });
   }
   // Once there is a newer table, its writer has begun to remove these.
   return newestTableSeq(refsDir) === newest ? damage : [];

@@ -1,5 +1,4 @@
-import type { Damage, DamageError } from '../errors.js';
-import { isCairnError } from '../errors.js';
+import { collectDamage, type Damage } from '../errors.js';
 
 /** Damage found by a check, each object once. */
 export class Findings {
@@ -22,12 +21,9 @@ export class Findings {
 
   /** Runs a check; the damage that it throws is a finding, other errors are the caller's. */
   collect<T>(check: () => T): T | undefined {
-    try {
-      return check();
-    } catch (error) {
-      if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
-      this.add(...(error as DamageError).damage);
-      return undefined;
-    }
+    const found: Damage[] = [];
+    const result = collectDamage(found, check);
+    this.add(...found);
+    return result;
   }
 }

@@ -3,7 +3,7 @@ import { digestToHex } from '../hash/digest.js';
 import { ObjectKind, objectMapKey } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
 import { walkTree } from '../manifest/read.js';
-import { damagedObject } from '../objects/object-reader.js';
+import { damagedObject } from '../objects/verified-object.js';
 import type { NodeSource } from '../objects/node-store.js';
 import { decodeSnapshotRecord } from '../snapshot/record.js';
 import type { Reference } from '../snapshot/references.js';

@@ -1,7 +1,8 @@
 import type { Hasher } from '../hash/hasher.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
-import { damagedObject, ObjectReader } from '../objects/object-reader.js';
+import { ObjectReader } from '../objects/object-reader.js';
+import { damagedObject } from '../objects/verified-object.js';
 import { readRow, rowCount } from '../pack/object-table.js';
 import type { PackFiles } from '../pack/pack-files.js';
 import type { PackId } from '../pack/pack-id.js';

@@ -1,19 +1,14 @@
 import fs from 'node:fs';
 import { dirname } from 'node:path';
 import type { Disk } from '../disk/disk.js';
+import { writeNewFile } from '../disk/write-file.js';
 
 /** Replaces a file, or makes it, durably: whoever reads it finds the old bytes or the new ones, whole, also after a power cut. */
 export function replaceFile(disk: Disk, path: string, bytes: Uint8Array): void {
   const temporary = `${path}.new`;
   removeFile(disk, temporary);
   try {
-    const file = disk.create(temporary);
-    try {
-      file.writeSync(bytes, 0);
-      file.syncSync();
-    } finally {
-      file.closeSync();
-    }
+    writeNewFile(disk, temporary, bytes);
     disk.rename(temporary, path);
   } catch (error) {
     fs.rmSync(temporary, { force: true });

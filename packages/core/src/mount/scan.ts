@@ -5,6 +5,7 @@ import { sameEntry } from '../manifest/entry.js';
 import { IGNORE_FILE, type IgnoreRules } from '../volume/ignore-rules.js';
 import { readIgnoreFile } from '../volume/local-files.js';
 import { ancestorsOf, joinPath, normalizePath } from '../volume/paths.js';
+import { lstat } from './lstat.js';
 import { type FolderPlaces, RESERVED_NAME } from './places.js';
 import type { FolderChange, Window } from './seen-tree.js';
 import { sameStamp, type StatCache, type Stamp, stampOf } from './stat-cache.js';
@@ -158,12 +159,7 @@ export class Scan {
 
   /** Synchronous, as all of the scan: an asynchronous call takes ten times as long as what it waits for. */
   private stat(path: string): fs.BigIntStats | undefined {
-    try {
-      return fs.lstatSync(this.parts.places.local(path), { bigint: true, throwIfNoEntry: false });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
-      throw error;
-    }
+    return lstat(this.parts.places.local(path));
   }
 
   /** The storable names in a folder, sorted; undefined when it cannot be listed. What the tree has is storable: no need to look at each again. */

@@ -8,7 +8,7 @@ import type { Staging } from '../objects/staging.js';
 import type { Work } from '../types.js';
 import type { Engine } from '../volume/engine.js';
 import { readSmallFile } from '../volume/local-files.js';
-import { SMALL_BYTES, storeSmall } from '../volume/store-bytes.js';
+import { areFewAndSmall, storeSmall } from '../volume/store-bytes.js';
 import type { Candidate } from './scan.js';
 
 /** A file as it was stored: unchanged while it was read. */
@@ -26,8 +26,6 @@ export interface StoredFiles {
   unreadable: Candidate[];
 }
 
-/** Up to this many small files are read on this thread: workers need not be woken. */
-const MAX_SMALL_FILES = 64;
 const SYNCS_AT_ONCE = 8;
 
 /** Stores the files of a scan. Each is synced first: what is written through a memory map may else leave its time of change unmoved. */
@@ -42,8 +40,8 @@ export async function storeFiles(
   const fault = (file: Candidate, error: unknown): void =>
     void (isCairnError(error, 'EACCES') ? result.unreadable : result.busy).push(file);
   await syncAll(files, work.signal);
-  const bytes = files.reduce((sum, { stat }) => sum + stat.size, 0);
-  if (files.length <= MAX_SMALL_FILES && bytes < SMALL_BYTES) {
+  const totalBytes = files.reduce((sum, { stat }) => sum + stat.size, 0);
+  if (areFewAndSmall(files.length, totalBytes)) {
     for (const file of files) {
       work.signal?.throwIfAborted();
       try {

@@ -1,12 +1,13 @@
 import { Decoder } from '../encoding/decoder.js';
-import { DamageError, isCairnError, type Damage } from '../errors.js';
-import { digestToHex, digestsEqual, type Digest } from '../hash/digest.js';
+import { isCairnError } from '../errors.js';
+import type { Digest } from '../hash/digest.js';
 import type { Hasher } from '../hash/hasher.js';
 import { objectMapKey, type ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
 import type { Location } from '../index/records.js';
 import type { PackFiles } from '../pack/pack-files.js';
 import type { NodeSource } from './node-store.js';
+import { checkDigest, damagedObject, decodeObject } from './verified-object.js';
 
 const CACHE_BYTES = 32 << 20;
 
@@ -73,12 +74,8 @@ export class ObjectReader implements NodeSource {
   private read(kind: ObjectKind, digest: Digest, location: Location): Uint8Array {
     const stored = this.packs.readSync(location.pack, location.offset, location.storedLength);
     const bytes = new Uint8Array(location.length);
-    try {
-      this.decoder.decodeInto(location.encoding, stored, bytes);
-    } catch (error) {
-      throw isCairnError(error) ? error : damagedObject(kind, digest, 'cannot be decoded', error);
-    }
-    if (!digestsEqual(this.hasher.digest(bytes), digest)) throw damagedObject(kind, digest, 'does not match its digest');
+    decodeObject(this.decoder, { kind, digest }, location.encoding, stored, bytes);
+    checkDigest(this.hasher, { kind, digest }, bytes);
     return bytes;
   }
 
@@ -92,13 +89,4 @@ export class ObjectReader implements NodeSource {
       this.cacheBytes -= dropped.byteLength;
     }
   }
-}
-
-const DAMAGE_KINDS = ['chunk', 'node', 'node', 'snapshot'] as const satisfies Damage['kind'][];
-
-/** An object that is missing or not what its digest says. */
-export function damagedObject(kind: ObjectKind, digest: Digest, reason: string, cause?: unknown): DamageError {
-  const what = DAMAGE_KINDS[kind];
-  const id = digestToHex(digest);
-  return new DamageError(`${what} ${id} ${reason}`, [{ kind: what, id, affects: [] }], cause);
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import type { Disk } from '../disk/disk.js';
+import { writeNewFile } from '../disk/write-file.js';
 import { CairnError, StoreFormatError, wrapIoError } from '../errors.js';
 import type { StoreLayout } from './store-layout.js';
 
@@ -25,13 +26,7 @@ export function createStoreFolders(disk: Disk, layout: StoreLayout): StoreFormat
   for (const folder of [layout.incomingDir, layout.refsDir, layout.indexDir, layout.mountsDir]) disk.mkdir(folder);
   const storeId = randomBytes(16).toString('hex');
   const temporary = `${layout.formatPath}.${storeId}`;
-  const file = disk.create(temporary);
-  try {
-    file.writeSync(Buffer.from(`cairn-store ${STORE_VERSION} ${storeId}\n`), 0);
-    file.syncSync();
-  } finally {
-    file.closeSync();
-  }
+  writeNewFile(disk, temporary, Buffer.from(`cairn-store ${STORE_VERSION} ${storeId}\n`));
   linkUnlessThere(disk, temporary, layout.formatPath);
   disk.unlink(temporary);
   disk.syncDirectory(layout.dir);

@@ -1,7 +1,8 @@
-import { isCairnError, type Damage, type DamageError } from '../errors.js';
+import { collectDamage, type Damage } from '../errors.js';
 import type { Hasher } from '../hash/hasher.js';
 import type { SealedPack } from '../pack/footer.js';
 import { listPacks } from '../pack/list-packs.js';
+import type { PackId } from '../pack/pack-id.js';
 import { readFooter } from '../pack/read-footer.js';
 import { StoreLayout } from '../pack/store-layout.js';
 import { readJournal } from '../refs/journal.js';
@@ -11,8 +12,11 @@ import type { RefTable } from '../refs/ref-table.js';
 export interface RebuiltState {
   /** Heads, histories, names and tags. */
   readonly table: RefTable;
-  /** Every sealed pack with its objects, by id: one footer in memory at a time. Of an object that is in several packs any location is right. */
-  packs(): Generator<SealedPack>;
+  /**
+   * Every sealed pack with its objects, by id, but for those in `except`: one footer in memory at a time. Of an object that is
+   * in several packs any location is right.
+   */
+  packs(except?: ReadonlySet<PackId>): Generator<SealedPack>;
   /** What could not be read; that of packs is added while they are listed. */
   readonly damage: Damage[];
 }
@@ -21,22 +25,12 @@ export interface RebuiltState {
 export function rebuildState(dir: string, hasher: Hasher): RebuiltState {
   const layout = new StoreLayout(dir);
   const { table, damage } = readJournal(layout.refsDir, hasher);
-  return { table, damage, packs: () => readablePacks(layout, hasher, damage) };
+  return { table, damage, packs: (except = new Set()) => readablePacks(layout, hasher, damage, except) };
 }
 
-function* readablePacks(layout: StoreLayout, hasher: Hasher, damage: Damage[]): Generator<SealedPack> {
+function* readablePacks(layout: StoreLayout, hasher: Hasher, damage: Damage[], except: ReadonlySet<PackId>): Generator<SealedPack> {
   for (const id of listPacks(layout)) {
-    const pack = readPack(layout, id, hasher, damage);
-    if (pack !== undefined) yield pack;
-  }
-}
-
-function readPack(layout: StoreLayout, id: SealedPack['id'], hasher: Hasher, damage: Damage[]): SealedPack | undefined {
-  try {
-    return { id, ...readFooter(layout.packPath(id), id, hasher) };
-  } catch (error) {
-    if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
-    damage.push(...(error as DamageError).damage);
-    return undefined;
+    const footer = except.has(id) ? undefined : collectDamage(damage, () => readFooter(layout.packPath(id), id, hasher));
+    if (footer !== undefined) yield { id, ...footer };
   }
 }

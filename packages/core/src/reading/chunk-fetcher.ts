@@ -1,9 +1,9 @@
 import { Encoding } from '../encoding/encoding.js';
 import { isCairnError } from '../errors.js';
-import { digestsEqual, type Digest } from '../hash/digest.js';
+import type { Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { Location } from '../index/records.js';
-import { damagedObject } from '../objects/object-reader.js';
+import { checkDigest, damagedObject, decodeObject } from '../objects/verified-object.js';
 import type { WorkerEnvironment } from '../workers/environment.js';
 import { OperationControl } from '../workers/operation-control.js';
 
@@ -64,15 +64,10 @@ export class ChunkFetcher {
 
   private decode({ pack, offset, encoding, storedLength }: Location, digest: Digest, target: Uint8Array): void {
     const stored = this.environment.packs.readSync(pack, offset, storedLength, this.environment.stored(storedLength));
-    try {
-      this.environment.decoder.decodeInto(encoding, stored, target);
-    } catch (error) {
-      throw isCairnError(error) ? error : damagedObject(ObjectKind.chunk, digest, 'cannot be decoded', error);
-    }
+    decodeObject(this.environment.decoder, { kind: ObjectKind.chunk, digest }, encoding, stored, target);
   }
 
   private check(bytes: Uint8Array, digest: Digest): void {
-    if (!digestsEqual(this.environment.hasher.digest(bytes), digest))
-      throw damagedObject(ObjectKind.chunk, digest, 'does not match its digest');
+    checkDigest(this.environment.hasher, { kind: ObjectKind.chunk, digest }, bytes);
   }
 }

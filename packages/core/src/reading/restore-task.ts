@@ -13,16 +13,7 @@ export async function restoreFiles(environment: WorkerEnvironment, task: Restore
   const writer = new FileWriter(environment, task);
   let row = 0;
   for (const file of task.files) {
-    const fd = createFile(file.path, file.executable);
-    try {
-      writer.write(fd, file.path, 0, row, row + file.chunks);
-      setTime(fd, file.mtimeNs);
-    } catch (error) {
-      fs.rmSync(file.path, { force: true });
-      throw error;
-    } finally {
-      fs.closeSync(fd);
-    }
+    fillFile(createFile(file.path, file.executable), file, (fd) => writer.write(fd, file.path, 0, row, row + file.chunks));
     row += file.chunks;
   }
   return { missing: writer.missing };
@@ -42,6 +33,19 @@ export function createFile(path: string, executable: boolean): number {
     return fs.openSync(path, O_WRONLY | O_CREAT | O_EXCL | (O_NOFOLLOW ?? 0), executable ? 0o777 : 0o666);
   } catch (error) {
     throw wrapIoError(error, `cannot create '${path}'`);
+  }
+}
+
+/** Writes to a file, sets its time and closes it. A file that could not be finished is removed. */
+export function fillFile(fd: number, { path, mtimeNs }: { path: string; mtimeNs: bigint }, write: (fd: number) => void): void {
+  try {
+    write(fd);
+    setTime(fd, mtimeNs);
+  } catch (error) {
+    fs.rmSync(path, { force: true });
+    throw error;
+  } finally {
+    fs.closeSync(fd);
   }
 }
 

@@ -9,7 +9,7 @@ import { Operation } from '../workers/operation.js';
 import type { TaskRunner } from '../workers/pool.js';
 import type { DataReadOptions } from './data-reader.js';
 import type { ReadResult, RestoreFilesTask, RestorePartTask } from './messages.js';
-import { createFile, setTime, writeFully } from './restore-task.js';
+import { createFile, fillFile, setTime, writeFully } from './restore-task.js';
 
 /** A file to be made. */
 export interface RestoreItem {
@@ -190,18 +190,10 @@ class RestoreRun {
   private addStaged({ files, rows }: RestoreFilesTask, missing: Set<number>): void {
     if (missing.size === 0) return;
     let row = 0;
-    for (const { path, chunks, mtimeNs } of files) {
-      const fd = fs.openSync(path, fs.constants.O_WRONLY | (fs.constants.O_NOFOLLOW ?? 0));
-      try {
-        this.writeStaged(fd, path, rows, row, row + chunks, 0, missing);
-        setTime(fd, mtimeNs);
-      } catch (error) {
-        fs.rmSync(path, { force: true });
-        throw error;
-      } finally {
-        fs.closeSync(fd);
-      }
-      row += chunks;
+    for (const file of files) {
+      const fd = fs.openSync(file.path, fs.constants.O_WRONLY | (fs.constants.O_NOFOLLOW ?? 0));
+      fillFile(fd, file, () => this.writeStaged(fd, file.path, rows, row, row + file.chunks, 0, missing));
+      row += file.chunks;
     }
   }
 

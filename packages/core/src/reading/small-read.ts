@@ -1,12 +1,11 @@
 import { Encoding } from '../encoding/encoding.js';
 import type { Decoder } from '../encoding/decoder.js';
 import { isCairnError } from '../errors.js';
-import { digestsEqual } from '../hash/digest.js';
 import type { Hasher } from '../hash/hasher.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
 import type { Location } from '../index/records.js';
-import { damagedObject } from '../objects/object-reader.js';
+import { checkDigest, damagedObject, decodeObject } from '../objects/verified-object.js';
 import type { NodeSource } from '../objects/node-store.js';
 import type { PackHandles } from './pack-handles.js';
 import type { Piece } from './plan.js';
@@ -83,19 +82,13 @@ export class SmallReader {
     if (location.length !== length) throw damagedObject(ObjectKind.chunk, digest, `has ${location.length} bytes, not ${length}`);
     if (location.encoding === Encoding.raw && !verify) return target.set(stored, at);
     const bytes = location.encoding === Encoding.raw ? stored : this.decode(piece, location, stored);
-    if (verify && !digestsEqual(this.hasher.digest(bytes), digest)) {
-      throw damagedObject(ObjectKind.chunk, digest, 'does not match its digest');
-    }
+    if (verify) checkDigest(this.hasher, { kind: ObjectKind.chunk, digest }, bytes);
     target.set(bytes.subarray(from, to), at);
   }
 
   private decode({ digest, length }: Piece, { encoding }: Location, stored: Uint8Array): Uint8Array {
     const bytes = new Uint8Array(length);
-    try {
-      this.decoder.decodeInto(encoding, stored, bytes);
-    } catch (error) {
-      throw isCairnError(error) ? error : damagedObject(ObjectKind.chunk, digest, 'cannot be decoded', error);
-    }
+    decodeObject(this.decoder, { kind: ObjectKind.chunk, digest }, encoding, stored, bytes);
     return bytes;
   }
 

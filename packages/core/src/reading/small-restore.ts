@@ -1,8 +1,7 @@
-import fs from 'node:fs';
 import type { Work } from '../types.js';
 import type { ReadRequest } from './plan.js';
 import type { RestoreItem } from './restore.js';
-import { createFile, setTime, writeFully } from './restore-task.js';
+import { createFile, fillFile, writeFully } from './restore-task.js';
 
 /** Makes a few small files on the main thread, where a worker would cost more than it saves. All are read before the first is made. */
 export async function restoreSmall(
@@ -16,21 +15,8 @@ export async function restoreSmall(
   let done = 0;
   for (const [i, { item, bytes }] of files.entries()) {
     signal?.throwIfAborted();
-    restoreOne(item, bytes);
+    fillFile(createFile(item.path, item.executable), item, (fd) => writeFully(fd, item.path, bytes, 0));
     done += bytes.byteLength;
     onProgress?.({ phase: 'restoring', bytes: done, totalBytes, files: i + 1, newBytes: 0 });
-  }
-}
-
-function restoreOne({ path, executable, mtimeNs }: RestoreItem, bytes: Uint8Array): void {
-  const fd = createFile(path, executable);
-  try {
-    writeFully(fd, path, bytes, 0);
-    setTime(fd, mtimeNs);
-  } catch (error) {
-    fs.rmSync(path, { force: true });
-    throw error;
-  } finally {
-    fs.closeSync(fd);
   }
 }

@@ -1,6 +1,5 @@
-import { isCairnError, type Damage, type DamageError } from '../errors.js';
-import { digestsEqual } from '../hash/digest.js';
-import { damagedObject } from '../objects/object-reader.js';
+import { collectDamage } from '../errors.js';
+import { checkDigest, decodeObject } from '../objects/verified-object.js';
 import type { PackedObject } from '../pack/object-table.js';
 import { rows } from '../pack/object-table.js';
 import type { PackId } from '../pack/pack-id.js';
@@ -14,12 +13,12 @@ import type { PackCheck, VerifyPackTask } from './messages.js';
 export async function verifyPack(environment: WorkerEnvironment, task: VerifyPackTask): Promise<PackCheck> {
   const control = new OperationControl(task.control);
   const check: PackCheck = { objects: 0, bytes: 0, damage: [] };
-  reporting(check.damage, () => {
+  collectDamage(check.damage, () => {
     const { table } = readFooter(new StoreLayout(environment.config.dir).packPath(task.id), task.id, environment.hasher);
     for (const object of rows(table)) {
       control.check();
       check.objects++;
-      reporting(check.damage, () => {
+      collectDamage(check.damage, () => {
         verifyObject(environment, task.id, object);
         check.bytes += object.length;
         control.advance(object.length);
@@ -36,19 +35,6 @@ function verifyObject(
 ): void {
   const stored = environment.packs.readSync(pack, offset, storedLength, environment.stored(storedLength));
   const logical = environment.logical(length);
-  try {
-    environment.decoder.decodeInto(encoding, stored, logical);
-  } catch (error) {
-    throw isCairnError(error) ? error : damagedObject(kind, digest, 'cannot be decoded', error);
-  }
-  if (!digestsEqual(environment.hasher.digest(logical), digest)) throw damagedObject(kind, digest, 'does not match its digest');
-}
-
-function reporting(damage: Damage[], action: () => void): void {
-  try {
-    action();
-  } catch (error) {
-    if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
-    damage.push(...(error as DamageError).damage);
-  }
+  decodeObject(environment.decoder, { kind, digest }, encoding, stored, logical);
+  checkDigest(environment.hasher, { kind, digest }, logical);
 }

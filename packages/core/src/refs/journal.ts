@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Disk } from '../disk/disk.js';
-import { isCairnError, wrapIoError, type Damage, type DamageError } from '../errors.js';
+import { writeNewFile } from '../disk/write-file.js';
+import { collectDamage, wrapIoError, type Damage } from '../errors.js';
 import type { Hasher } from '../hash/hasher.js';
 import {
   damagedChange,
@@ -47,7 +48,7 @@ export class RefJournal {
     const bytes = encodeJournalFile({ seq, change }, seq % TABLE_INTERVAL === 0 ? table() : undefined, this.hasher);
     const temporary = path.join(this.refsDir, `.${randomBytes(8).toString('hex')}.tmp`);
     try {
-      this.writeDurably(temporary, bytes);
+      writeNewFile(this.disk, temporary, bytes);
       return this.publish(temporary, seq);
     } finally {
       this.discard(temporary);
@@ -80,16 +81,6 @@ export class RefJournal {
 
   private pathOf(seq: number): string {
     return path.join(this.refsDir, journalName(seq));
-  }
-
-  private writeDurably(file: string, bytes: Uint8Array): void {
-    const out = this.disk.create(file);
-    try {
-      out.writeSync(bytes, 0);
-      out.syncSync();
-    } finally {
-      out.closeSync();
-    }
   }
 
   private publish(temporary: string, seq: number): boolean {
@@ -147,14 +138,14 @@ export function readJournal(refsDir: string, hasher: Hasher): JournalState {
 
 function newestTable(refsDir: string, seqs: number[], hasher: Hasher, damage: Damage[]): RefTable {
   for (const seq of seqs.filter((candidate) => candidate % TABLE_INTERVAL === 0).reverse()) {
-    const table = salvage(damage, () => decodeTable(readFile(path.join(refsDir, journalName(seq))), seq, hasher));
+    const table = collectDamage(damage, () => decodeTable(readFile(path.join(refsDir, journalName(seq))), seq, hasher));
     if (table !== undefined) return table;
   }
   return EMPTY_REF_TABLE;
 }
 
 function afterChange(table: RefTable, refsDir: string, seq: number, hasher: Hasher, damage: Damage[]): RefTable {
-  const entry = salvage(damage, () => decodeChange(readFile(path.join(refsDir, journalName(seq))), seq, hasher));
+  const entry = collectDamage(damage, () => decodeChange(readFile(path.join(refsDir, journalName(seq))), seq, hasher));
   if (entry === undefined) return table;
   try {
     return applyChange(table, entry.change);
@@ -162,16 +153,6 @@ function afterChange(table: RefTable, refsDir: string, seq: number, hasher: Hash
     if (!(error instanceof RefChangeError)) throw error;
     damage.push(...damagedChange(seq, error.message, error).damage);
     return table;
-  }
-}
-
-function salvage<T>(damage: Damage[], read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
-    damage.push(...(error as DamageError).damage);
-    return undefined;
   }
 }
 

@@ -17,13 +17,12 @@ import { surveyPacks, type PackAccess, type Survey } from '../maintenance/repair
 import { traceDamage, verifyTrees } from '../maintenance/verify-trees.js';
 import { verifyStore } from '../maintenance/verify.js';
 import { ObjectReader } from '../objects/object-reader.js';
-import { listPacks } from '../pack/list-packs.js';
+import type { SealedPack } from '../pack/footer.js';
 import { PackFiles } from '../pack/pack-files.js';
 import type { PackId } from '../pack/pack-id.js';
 import { PackShelf } from '../pack/pack-shelf.js';
-import { readFooter } from '../pack/read-footer.js';
 import type { StoreLayout } from '../pack/store-layout.js';
-import { readJournal } from '../refs/journal.js';
+import { rebuildState } from '../publish/rebuild-state.js';
 import type { RepairReport, StoreOptions, VerifyReport, Work } from '../types.js';
 import { StoreEngine } from './engine.js';
 import { prepareStoreDir, realStorePath } from './open-dir.js';
@@ -74,12 +73,12 @@ async function preview(access: PackAccess, survey: Survey, work: Work): Promise<
   try {
     const index = new NewIndex(dir, false);
     try {
-      for (const id of survey.whole) index.addPack(sealed(access, id));
+      const state = rebuildState(access.layout.dir, access.hasher);
+      for (const pack of state.packs(idsOf(survey.broken))) index.addPack(pack);
       for (const pack of survey.broken) index.addPack({ id: pack.id, sizeBytes: 0, table: wholeRows(pack) });
-      const { table, damage } = readJournal(access.layout.refsDir, access.hasher);
-      index.setRefs(table);
+      index.setRefs(state.table);
       const findings = new Findings();
-      findings.add(...damage, ...survey.broken.map(({ id }): Damage => ({ kind: 'pack', id, affects: [] })));
+      findings.add(...state.damage, ...survey.broken.map(({ id }): Damage => ({ kind: 'pack', id, affects: [] })));
       const nodes = new ObjectReader(index.reader, access.packs, access.hasher, 0);
       // The objects that are whole in a broken pack would be copied out of it.
       const lost = new Findings();
@@ -104,29 +103,23 @@ async function replaceIndex(disk: Disk, access: PackAccess, survey: Survey, { si
   disk.mkdir(aside);
   const index = new NewIndex(aside, true);
   try {
-    const known = new Set<PackId>();
-    const add = (id: PackId): void => {
-      index.addPack(sealed(access, id));
-      known.add(id);
-    };
-    for (const id of survey.whole) {
+    const known = idsOf(survey.broken);
+    const add = (pack: SealedPack): void => {
       signal?.throwIfAborted();
-      add(id);
+      index.addPack(pack);
+      known.add(pack.id);
+    };
+    for (const pack of rebuildState(layout.dir, access.hasher).packs(known)) {
+      add(pack);
       await new Promise(setImmediate);
     }
     const shelf = new PackShelf(disk, layout, randomBytes(16).toString('hex'), access.hasher);
-    for (const broken of survey.broken) {
-      signal?.throwIfAborted();
-      for (const pack of salvage(access, shelf, broken)) {
-        index.addPack(pack);
-        known.add(pack.id);
-      }
-      known.add(broken.id);
-    }
+    for (const broken of survey.broken) for (const pack of salvage(access, shelf, broken)) add(pack);
     return await underOldLock(layout, () => {
       // What was committed meanwhile. From here to the end nobody commits.
-      for (const id of listPacks(layout)) if (!known.has(id)) add(id);
-      index.setRefs(readJournal(layout.refsDir, access.hasher).table);
+      const state = rebuildState(layout.dir, access.hasher);
+      for (const pack of state.packs(known)) add(pack);
+      index.setRefs(state.table);
       return swap(disk, layout, aside, survey);
     });
   } finally {
@@ -207,8 +200,8 @@ function openSource(dir: string): Promise<StoreEngine> {
   return StoreEngine.open(realStorePath(dir), { disk: { durable: true }, create: false });
 }
 
-function sealed({ layout, hasher }: PackAccess, id: PackId): { id: PackId; sizeBytes: number; table: Uint8Array } {
-  return { id, ...readFooter(layout.packPath(id), id, hasher) };
+function idsOf(packs: readonly { id: PackId }[]): Set<PackId> {
+  return new Set(packs.map(({ id }) => id));
 }
 
 /** An index that is being made; the number of the process that makes it follows. */

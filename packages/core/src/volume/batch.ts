@@ -11,7 +11,7 @@ import type { LocalEntry } from './local-files.js';
 import { localEntry, localTree, readSmallFile } from './local-files.js';
 import { normalizePath } from './paths.js';
 import type { Staging } from '../objects/staging.js';
-import { SMALL_BYTES, storeBytes, storeSmall } from './store-bytes.js';
+import { areFewAndSmall, storeBytes, storeSmall } from './store-bytes.js';
 import type { WorkingTree } from './working-tree.js';
 
 /** A scratch handle on the head that a batch fills and commits. */
@@ -36,9 +36,6 @@ interface LocalFile extends LocalSource {
   remotePath: string;
   executable: boolean | undefined;
 }
-
-/** Files read on this thread, when there are no more than this and they are small: the workers need not be woken. */
-const MAX_SMALL_FILES = 64;
 
 /**
  * Runs `edit`, stores what it named and commits it. Local files are read from when there are enough of them for the workers,
@@ -218,7 +215,7 @@ class BatchUpload implements Batch {
     this.files.push(file);
     this.latest.set(remotePath, file);
     this.totalBytes += stat.size;
-    if (this.files.length > MAX_SMALL_FILES || this.totalBytes >= SMALL_BYTES)
+    if (!areFewAndSmall(this.files.length, this.totalBytes))
       this.storing ??= this.storeByWorkers().catch((error: unknown) => this.failing.abort(error));
     this.wake?.();
   }

@@ -1,4 +1,9 @@
-import ignore, { type Ignore } from 'ignore';
+import { createRequire } from 'node:module';
+import type { Ignore } from 'ignore';
+
+/** Loaded when there are rules: it takes longer than all of a small command's other imports. */
+const makeMatcher = (): Ignore =>
+  (createRequire(import.meta.url)('ignore') as typeof import('ignore'))({ ignorecase: false, allowRelativePaths: true });
 
 /** Holds patterns for the folder that it lies in, and all below, as `.gitignore` does. Stored like any other file. */
 export const IGNORE_FILE = '.cairnignore';
@@ -29,7 +34,7 @@ export class IgnoreRules {
   /** Of a path relative to the root, in a folder to which these rules belong. */
   ignores(path: string, isDirectory: boolean): boolean {
     if (this.patterns.length === 0 && this.fromFiles.length === 0) return false;
-    this.matcher ??= ignore({ ignorecase: false, allowRelativePaths: true }).add(this.fromFiles).add(this.patterns);
+    this.matcher ??= makeMatcher().add(this.fromFiles).add(this.patterns);
     return this.matcher.ignores(isDirectory ? `${path}/` : path);
   }
 }

@@ -10,7 +10,15 @@ import { orAborted } from '../util/or-aborted.js';
 import type { Engine } from './engine.js';
 
 /** Data below this size is cut and digested on the calling thread: waking workers would take longer. */
-export const SMALL_BYTES = 4 << 20;
+const SMALL_BYTES = 4 << 20;
+
+/** Files that are stored one by one on the calling thread, when they are no more than this and small all together. */
+const FEW_FILES = 64;
+
+/** Whether files are so few and small that waking workers for them would take longer than storing them. */
+export function areFewAndSmall(count: number, totalBytes: number): boolean {
+  return count <= FEW_FILES && totalBytes < SMALL_BYTES;
+}
 
 /** Where stored data goes, and what is counted on the way. */
 export interface Storing extends Work {

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { isCairnError, type Damage } from '../../errors.js';
+import { unlessDamaged, type Damage } from '../../errors.js';
 import { digestFromHex } from '../../hash/digest.js';
 import { ObjectKind } from '../../hash/object-kind.js';
 import type { LocalSource } from '../../ingest/ingest.js';
@@ -35,12 +35,10 @@ function* found(damage: readonly Damage[], other: NodeSource): Generator<StagedO
     const kinds = { chunk: [ObjectKind.chunk], node: [ObjectKind.contentNode, ObjectKind.manifestNode], snapshot: [ObjectKind.snapshot] };
     for (const candidate of kind === 'pack' || kind === 'index' ? [] : kinds[kind]) {
       const digest = digestFromHex(id);
-      try {
-        yield { kind: candidate, digest, bytes: other.get(candidate, digest) };
-        break;
-      } catch (error) {
-        if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
-      }
+      const bytes = unlessDamaged(() => other.get(candidate, digest));
+      if (bytes === undefined) continue;
+      yield { kind: candidate, digest, bytes };
+      break;
     }
   }
 }

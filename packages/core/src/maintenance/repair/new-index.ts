@@ -10,12 +10,10 @@ const NO_OWNER = '';
 
 /** An index that is being made beside the one in use. */
 export class NewIndex {
-  readonly dir: string;
   readonly reader: IndexReader;
   private readonly env: IndexEnvironment;
 
   constructor(dir: string, durable: boolean) {
-    this.dir = dir;
     this.env = IndexEnvironment.open(dir, { durable });
     this.reader = new IndexReader(this.env);
   }

@@ -1,12 +1,11 @@
 import type { Decoder } from '../../encoding/decoder.js';
-import { isCairnError, type Damage, type DamageError } from '../../errors.js';
-import { digestsEqual } from '../../hash/digest.js';
+import { unlessDamaged } from '../../errors.js';
 import type { Hasher } from '../../hash/hasher.js';
 import { ObjectKind } from '../../hash/object-kind.js';
-import { damagedObject } from '../../objects/object-reader.js';
+import { checkDigest, decodeObject } from '../../objects/verified-object.js';
 import { listPacks } from '../../pack/list-packs.js';
 import type { PackedObject } from '../../pack/object-table.js';
-import { rows } from '../../pack/object-table.js';
+import { rowCount, rows } from '../../pack/object-table.js';
 import type { PackFiles } from '../../pack/pack-files.js';
 import type { PackId } from '../../pack/pack-id.js';
 import { readFooter } from '../../pack/read-footer.js';
@@ -42,12 +41,12 @@ export async function surveyPacks(access: PackAccess, { signal, onProgress }: Wo
   let files = 0;
   for (const id of listPacks(access.layout)) {
     signal?.throwIfAborted();
-    const { objects, whole } = checkPack(access, id);
+    const { whole, isWhole } = checkPack(access, id);
     for (const object of whole) {
       survey.bytes += object.length;
       if (object.kind === ObjectKind.chunk) survey.chunks++;
     }
-    if (objects === whole.length) survey.whole.push(id);
+    if (isWhole) survey.whole.push(id);
     else survey.broken.push({ id, whole });
     onProgress?.({ phase: 'checking packs', bytes: survey.bytes, files: ++files, newBytes: 0 });
     await new Promise(setImmediate);
@@ -55,39 +54,19 @@ export async function surveyPacks(access: PackAccess, { signal, onProgress }: Wo
   return survey;
 }
 
-/** How many objects a pack says that it has (one more than none where it cannot be read), and those that it really has. */
-function checkPack(access: PackAccess, id: PackId): { objects: number; whole: PackedObject[] } {
-  const whole: PackedObject[] = [];
-  let objects = 0;
-  const found = damageOf(() => {
-    for (const object of rows(readFooter(access.layout.packPath(id), id, access.hasher).table)) {
-      objects++;
-      if (damageOf(() => readObject(access, id, object)).length === 0) whole.push(object);
-    }
-  });
-  return { objects: found.length > 0 ? objects + 1 : objects, whole };
+/** The objects of a pack that are whole, and whether these are all that it should have. */
+function checkPack(access: PackAccess, id: PackId): { whole: PackedObject[]; isWhole: boolean } {
+  const table = unlessDamaged(() => readFooter(access.layout.packPath(id), id, access.hasher).table);
+  if (table === undefined) return { whole: [], isWhole: false };
+  const whole = [...rows(table)].filter((object) => unlessDamaged(() => readObject(access, id, object)) !== undefined);
+  return { whole, isWhole: whole.length === rowCount(table) };
 }
 
 /** The stored bytes of an object, having proven that they are its. @throws DamageError */
 export function readObject({ packs, hasher, decoder }: PackAccess, pack: PackId, object: PackedObject): Uint8Array {
-  const { kind, digest, encoding, length, storedLength, offset } = object;
-  const stored = packs.readSync(pack, offset, storedLength);
-  const logical = new Uint8Array(length);
-  try {
-    decoder.decodeInto(encoding, stored, logical);
-  } catch (error) {
-    throw isCairnError(error) ? error : damagedObject(kind, digest, 'cannot be decoded', error);
-  }
-  if (!digestsEqual(hasher.digest(logical), digest)) throw damagedObject(kind, digest, 'does not match its digest');
+  const stored = packs.readSync(pack, object.offset, object.storedLength);
+  const logical = new Uint8Array(object.length);
+  decodeObject(decoder, object, object.encoding, stored, logical);
+  checkDigest(hasher, object, logical);
   return stored;
-}
-
-function damageOf(action: () => void): Damage[] {
-  try {
-    action();
-    return [];
-  } catch (error) {
-    if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
-    return (error as DamageError).damage;
-  }
 }
