@@ -18,6 +18,8 @@ export interface Sizes {
   readonly commits: number;
   /** Files stored in the memory row, ascending; the last is the one with a target. */
   readonly memoryBytes: readonly number[];
+  /** Models loaded in the memory row of models, ascending; the last is the one with a target. */
+  readonly modelBytes: readonly number[];
   readonly starts: number;
 }
 
@@ -48,6 +50,7 @@ export const USAGE = `Usage: pnpm bench [-- flags]
   --manifests A,B   numbers of files in the volumes of the commit and opening rows (default 1000,100000,1000000)
   --chunks N        chunks in the store that small files are put into (default 2000000)
   --memory GIB      size of the file in the memory row (default 8)
+  --model GIB       size of the model in the memory row of models (default 4); takes as much memory
   --seed N          seed of the generated data (default 1)
   --cache DIR       generated and downloaded data (default .cache/bench)
   --work DIR        where stores and repositories are made, in a new folder (default: that of --cache)
@@ -71,6 +74,7 @@ export function parseFlags(args: readonly string[]): Flags {
       manifests: { type: 'string' },
       chunks: { type: 'string' },
       memory: { type: 'string' },
+      model: { type: 'string' },
       seed: { type: 'string' },
       cache: { type: 'string' },
       work: { type: 'string' },
@@ -102,6 +106,7 @@ export function parseFlags(args: readonly string[]): Flags {
       manifests:
         values.manifests === undefined ? base.manifests : ascending(list(values.manifests).map((text) => whole('--manifests', text))),
       memoryBytes: values.memory === undefined ? base.memoryBytes : ascending([GIB, Math.round(positive('--memory', values.memory) * GIB)]),
+      modelBytes: values.model === undefined ? base.modelBytes : ascending([GIB, Math.round(positive('--model', values.model) * GIB)]),
     },
   };
 }
@@ -116,6 +121,7 @@ const FULL_SIZES: Sizes = {
   manifests: [1_000, 100_000, 1_000_000],
   commits: 50,
   memoryBytes: [GIB, 8 * GIB],
+  modelBytes: [GIB, 4 * GIB],
   starts: 20,
 };
 
@@ -129,6 +135,7 @@ const QUICK_SIZES: Sizes = {
   manifests: [100, 2_000],
   commits: 4,
   memoryBytes: [12 * MIB, 48 * MIB],
+  modelBytes: [12 * MIB, 24 * MIB],
   starts: 1,
 };
 

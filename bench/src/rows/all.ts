@@ -2,6 +2,9 @@ import { commitRow, openingRow } from './commits.js';
 import { firstStoreRow } from './first-store.js';
 import { limitsRow } from './limits.js';
 import { memoryRow } from './memory.js';
+import { modelLoadRow } from './model-load.js';
+import { modelMemoryRow } from './model-memory.js';
+import { attachRow, modelReloadRow } from './models.js';
 import { mountedRow, mountRow } from './mounts.js';
 import { readIntoRow } from './read-into.js';
 import { restoreRow } from './restore.js';
@@ -25,6 +28,10 @@ export const ROWS: readonly Row[] = [
   openingRow,
   mountRow,
   mountedRow,
+  modelLoadRow,
+  attachRow,
+  modelReloadRow,
+  modelMemoryRow,
   versionsRow,
   sizeRow,
   memoryRow,

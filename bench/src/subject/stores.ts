@@ -13,9 +13,14 @@ export async function closeStores(): Promise<void> {
 
 /** The volume {@link VOLUME} of a store that `openStore` opened. */
 export async function volumeIn(dir: string, name = VOLUME): Promise<Volume> {
+  return storeIn(dir).volumes.fromName(name, { createIfMissing: true });
+}
+
+/** A store that `openStore` opened. */
+export function storeIn(dir: string): Store {
   const store = stores.get(dir);
   if (store === undefined) throw new Error('the store is not open');
-  return store.volumes.fromName(name, { createIfMissing: true });
+  return store;
 }
 
 export const storeOperations = {
@@ -36,6 +41,13 @@ export const storeOperations = {
     const elapsed = performance.now() - start;
     await volume.close();
     return elapsed;
+  },
+
+  async renameInVolume(dir: string, from: string, to: string): Promise<void> {
+    const volume = await volumeIn(dir);
+    await volume.rename(from, to);
+    await volume.commit();
+    await volume.close();
   },
 
   /** Writes the root of the volume's head into an existing empty folder. @returns milliseconds */

@@ -2,6 +2,7 @@
 import { blobCacheOperations } from './blob-cache.js';
 import { commitOperations } from './commits.js';
 import { limitOperations } from './limits.js';
+import { closeModels, modelOperations } from './models.js';
 import { mountOperations } from './mounts.js';
 import { readOperations } from './reads.js';
 import { closeStores, storeOperations } from './stores.js';
@@ -13,6 +14,7 @@ const operations = {
   ...blobCacheOperations,
   ...limitOperations,
   ...mountOperations,
+  ...modelOperations,
 };
 
 /** What a parent can ask for, by name. Arguments and results pass between processes by structured clone. */
@@ -37,4 +39,4 @@ async function answer({ name, args }: Call): Promise<Reply> {
 process.on('message', (call: Call) => {
   void answer(call).then((reply) => process.send?.(reply));
 });
-process.once('disconnect', () => void closeStores());
+process.once('disconnect', () => void closeModels().then(closeStores));

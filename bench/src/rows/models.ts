@@ -1,0 +1,128 @@
+import { basename, join } from 'node:path';
+import { withWorkFolder } from '../context.js';
+import { binarySize, soleFile } from '../datasets/dataset.js';
+import { settle } from '../measure/conditions.js';
+import { interleave } from '../measure/rounds.js';
+import { Subject } from '../subject/client.js';
+import { openFreshStore } from './cairn.js';
+import { ratio, value } from './findings.js';
+import type { Row, Series } from './row.js';
+
+const LOAD = 'load';
+const RELOAD = 'reload, 1 % of the blocks changed';
+/** Of every hundred blocks of 1 MiB one is changed. */
+const CHANGED_EVERY = 100;
+
+export const attachRow: Row = {
+  id: 'model-attach',
+  title: 'A second process takes a model that is loaded',
+  async measure(context) {
+    const { flags, library, log } = context;
+    const { weightsBytes } = flags.sizes;
+    const sizes = [weightsBytes / 16, weightsBytes];
+    return withWorkFolder(context, 'model-attach', async (dir) => {
+      await using server = new Subject();
+      await using consumer = new Subject();
+      const store = join(dir, 'store');
+      const socket = join(dir, 'gpu.sock');
+      await openFreshStore({ context, subject: server, name: 'daemon', dir: store, workers: 2 });
+      await server.call('serveModels', store, socket);
+      const models: { name: string; path: string }[] = [];
+      for (const [number, bytes] of sizes.entries()) {
+        const data = await library.weights('bf16', bytes, number);
+        await server.call('storeFolder', store, data.dir);
+        const path = `${binarySize(bytes)}.safetensors`;
+        await server.call('renameInVolume', store, basename(await soleFile(data)), path);
+        await server.call('preload', path);
+        models.push({ name: binarySize(bytes), path });
+      }
+      const time = await interleave(
+        { title: 'Time', unit: 'ms', rounds: Math.max(flags.rounds, flags.sizes.starts), log },
+        models.map(({ name, path }) => ({
+          name,
+          ours: true,
+          command: 'Client.connect(socket), client.load({ volume, path })',
+          run: () => consumer.call('attach', socket, path),
+          check: () => consumer.call('detach'),
+        })),
+      );
+      const [small, large] = models.map(({ name }) => name) as [string, string];
+      await server.call('stopServing');
+      return {
+        dataset: `two models of bf16 weights in a daemon's memory: ${models.map(({ name }) => name).join(' / ')}`,
+        method:
+          'From connecting to the daemon until the descriptors are open and the first and the last byte were read, in a process that has done it before; the model is already in the memory of the daemon, which looks for the newest version first.',
+        series: [time],
+        findings: [
+          ...value(time, large, `attached, ${large}`, 'model/attach'),
+          ...ratio(time, large, small, `attached: time for ${large} over ${small}`),
+        ],
+        missing: [],
+      };
+    });
+  },
+};
+
+export const modelReloadRow: Row = {
+  id: 'model-reload',
+  title: 'Reload a model of which a little changed',
+  async measure(context) {
+    const { flags, library, log } = context;
+    const data = await library.weights('bf16', flags.sizes.weightsBytes);
+    const path = basename(await soleFile(data));
+    return withWorkFolder(context, 'model-reload', async (dir) => {
+      await using subject = new Subject();
+      const store = join(dir, 'store');
+      await openFreshStore({ context, subject, name: LOAD, dir: store, workers: 2 });
+      await subject.call('storeFolder', store, data.dir);
+      // Memory for two versions that was touched before.
+      for (let round = 0; round < 2; round++) {
+        await subject.call('holdNewest', store, path);
+        await subject.call('changeBlocks', store, path, CHANGED_EVERY, 100 + round);
+      }
+      const shares: number[] = [];
+      const time = await interleave({ title: 'Time', unit: 'ms', rounds: flags.rounds, bytes: data.bytes, log }, [
+        {
+          name: LOAD,
+          ours: true,
+          async prepare() {
+            await subject.call('letGo');
+            await settle(dir, 0);
+          },
+          run: async () => (await subject.call('holdNewest', store, path)).ms,
+        },
+        {
+          name: RELOAD,
+          ours: true,
+          async prepare(round) {
+            await subject.call('holdNewest', store, path);
+            await subject.call('changeBlocks', store, path, CHANGED_EVERY, round);
+            await settle(dir, 0);
+          },
+          async run() {
+            const { ms, metrics } = await subject.call('holdNewest', store, path);
+            if (metrics.readBytes + metrics.reusedBytes !== metrics.totalBytes) throw new Error('bytes are missing');
+            shares.push(metrics.readBytes / metrics.totalBytes);
+            return ms;
+          },
+        },
+      ]);
+      const read: Series = {
+        title: 'Bytes read from the store, of the model',
+        unit: 'of logical',
+        measurements: [{ name: RELOAD, ours: true, samples: shares }],
+      };
+      return {
+        dataset: `${data.description}, then versions in which 8 bytes of one in ${CHANGED_EVERY} blocks of 1 MiB are others`,
+        method:
+          'Into host memory, verified, by a registry that holds the version before, which stays valid: what did not change is copied within memory, the rest is read from the store. A load has nothing to take over.',
+        series: [time, read],
+        findings: [
+          ...value(read, RELOAD, 'bytes read, of the model', 'model/reload'),
+          ...ratio(time, RELOAD, LOAD, 'time of a reload over a load'),
+        ],
+        missing: [],
+      };
+    });
+  },
+};
