@@ -1,0 +1,34 @@
+import { describe, expect, test } from 'vitest';
+import { Performance, Stage } from '../support/histories/stage.js';
+import { randomFrom, testSeed } from '../support/random.js';
+import { tempDir } from '../support/temp-dir.js';
+
+/** How many histories, of how many processes; a long run sets more. */
+const HISTORIES = Number(process.env['CAIRN_TEST_HISTORIES'] ?? 20);
+const LONG = HISTORIES > 20;
+const ACTORS = 4;
+
+describe('processes that work on one volume at once', () => {
+  test('see whole commits only, in one order that agrees with the clock, and lose none', async () => {
+    const random = randomFrom(testSeed('histories'));
+    const actors = Array.from({ length: ACTORS }, () => Performance.actor());
+    const total = { moves: 0, commits: 0, unchecked: 0 };
+    for (let history = 0; history < HISTORIES; history++) {
+      const stage = await Stage.make(tempDir());
+      const moves = 60 + random(LONG ? 141 : 61);
+      const performances = actors.map((actor) => stage.begin(actor, { seed: random(2 ** 31), moves }));
+      for (const performance of performances) {
+        await performance.played();
+        stage.note(performance);
+      }
+      expect(await stage.settle({ readData: true }), `history ${history}`).toEqual([]);
+      total.moves += stage.counts.moves;
+      total.commits += stage.counts.commits;
+      total.unchecked += stage.judge.unchecked;
+    }
+    expect(total.unchecked).toBe(0);
+    for (const actor of actors) actor.stop();
+    for (const actor of actors) await actor.succeeds();
+    console.log(`${HISTORIES} histories of ${ACTORS} processes: ${total.moves} moves, ${total.commits} commits`);
+  }, 600_000);
+});

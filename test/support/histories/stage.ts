@@ -1,0 +1,140 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Store } from '@cairn/core';
+import { openStoreOn } from '../../../packages/core/dist/store/open-store.js';
+import { Child } from '../children.js';
+import { withStore } from '../with-store.js';
+import { inspect } from './contents.mjs';
+import { Judge, type Violation } from './judge.js';
+import { movesOf } from './record.js';
+
+export const VOLUME = 'v';
+
+/** What an actor is asked to play; see `actor.mjs`. */
+export interface Order {
+  seed: number;
+  moves: number;
+  weights?: Record<string, number>;
+  disk?: object;
+  pauseMs?: number;
+}
+
+/** A store that actors work on, and a judge who hears all of them. */
+export class Stage {
+  readonly dir: string;
+  readonly judge = new Judge();
+  readonly counts = { moves: 0, commits: 0, inDoubt: 0 };
+  private readonly root: string;
+  private readonly durable: boolean;
+  private lives = 0;
+  private own = 0;
+
+  private constructor(root: string, durable: boolean) {
+    this.root = root;
+    this.dir = join(root, 'store');
+    this.durable = durable;
+  }
+
+  /** @param durable false: nothing is synced, which makes no difference to those who look through the same kernel. */
+  static async make(root: string, { durable = false } = {}): Promise<Stage> {
+    const stage = new Stage(root, durable);
+    await stage.withStore((store) => store.volumes.create(VOLUME));
+    return stage;
+  }
+
+  withStore<T>(use: (store: Store) => Promise<T>): Promise<T> {
+    return withStore(this.dir, use, (dir) => openStoreOn({ durable: this.durable }, dir, { workers: 1 }));
+  }
+
+  /** Tells an actor to play. The performance ends when it has played, or died. */
+  begin(child: Child, order: Order): Performance {
+    const name = `a${this.lives++}`;
+    const from = child.said.length;
+    child.tell({ name, dir: this.dir, volume: VOLUME, durable: this.durable, local: join(this.root, name), ...order });
+    return new Performance(child, name, from);
+  }
+
+  /** Notes what came of a performance that is over. */
+  note(performance: Performance): void {
+    const moves = movesOf(performance.name, performance.said);
+    this.judge.hear(moves);
+    this.counts.moves += moves.length;
+    this.counts.commits += moves.filter(({ move, outcome }) => move === 'commit' && outcome === 'done').length;
+    this.counts.inDoubt += moves.filter(({ outcome }) => outcome !== 'done').length;
+  }
+
+  /** Opens the store as the next process would, makes a change (which settles what the dead left), and judges what is there. */
+  async settle({ readData = false } = {}): Promise<Violation[]> {
+    return this.withStore(async (store) => {
+      await this.commit(store);
+      const violations = this.judge.judge(await inspect(store, VOLUME));
+      return [...violations, ...(await this.faultsOf(store, readData))];
+    });
+  }
+
+  /** A commit of the judge's own: the store works on. */
+  private async commit(store: Store): Promise<void> {
+    const volume = await store.volumes.fromName(VOLUME);
+    const message = `judge ${++this.own}`;
+    const steps = JSON.stringify([
+      ['at', volume.base?.generation ?? 0],
+      ['write', 'judge', message],
+    ]);
+    const from = Number(process.hrtime.bigint() / 1000n);
+    await volume.writeFile('judge', message);
+    const { snapshot, changed } = await volume.commit({ message, metadata: { steps } });
+    const to = Number(process.hrtime.bigint() / 1000n);
+    const { id, generation } = snapshot;
+    this.judge.hear([{ actor: 'judge', move: 'commit', outcome: 'done', from, to, message, steps, id, generation, changed }]);
+    await volume.close();
+  }
+
+  private async faultsOf(store: Store, readData: boolean): Promise<Violation[]> {
+    const { ok, damage } = await store.verify({ readData });
+    const left = [
+      ...readdirSync(join(this.dir, 'packs', 'incoming')).map((name) => `packs/incoming/${name}`),
+      ...readdirSync(join(this.dir, 'refs'))
+        .filter((name) => name.startsWith('.'))
+        .map((name) => `refs/${name}`),
+    ];
+    return [
+      ...(ok ? [] : [{ kind: 'damage' as const, what: JSON.stringify(damage).slice(0, 2000) }]),
+      ...left.map((what) => ({ kind: 'left' as const, what })),
+    ];
+  }
+}
+
+/** One life of an actor on a stage. */
+export class Performance {
+  readonly child: Child;
+  readonly name: string;
+  private readonly from: number;
+
+  constructor(child: Child, name: string, from: number) {
+    this.child = child;
+    this.name = name;
+    this.from = from;
+  }
+
+  static actor(): Child {
+    return Child.start('histories/actor.mjs', {});
+  }
+
+  get said(): Child['said'] {
+    return this.child.said.slice(this.from);
+  }
+
+  /** @throws with what the process wrote to stderr, when it ended before it had played. */
+  async played(): Promise<void> {
+    if ((await this.child.hears(({ say }) => say === 'played', this.from)) === undefined) {
+      await this.child.succeeds();
+      throw new Error('the actor went home');
+    }
+  }
+
+  /** When it has told so many things, or died. */
+  async hasSaid(count: number): Promise<void> {
+    let heard = 0;
+    await this.child.hears(() => ++heard >= count, this.from);
+  }
+}
