@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { digestOf, type Files, type Inspection } from '../support/histories/contents.mjs';
+import { digestOf, type Files, type Inspection } from '../support/histories/inspection.mjs';
 import { Judge, type Violation } from '../support/histories/judge.js';
 import type { Move, Step } from '../support/histories/record.js';
 

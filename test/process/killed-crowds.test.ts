@@ -1,4 +1,8 @@
+import { cpSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { codeOf } from '../support/failures.js';
 import { Performance, Stage, type Order } from '../support/histories/stage.js';
 import { randomFrom, testSeed } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -47,4 +51,52 @@ describe('processes that work on one volume and are killed', () => {
     // A version is beyond checking only when it, and the prune that removed its predecessor, were cut short.
     expect(counts.unchecked).toBeLessThan(counts.kills);
   }, 3_600_000);
+
+  // Positive controls: what a store that loses something would leave.
+  describe('the loss would be noticed, had they left', () => {
+    /** A stage on which two have worked and been killed, and been judged; `more` lets them work on. */
+    async function played(more: (stage: Stage) => Promise<void>): Promise<string[]> {
+      const stage = await Stage.make(tempDir());
+      const work = async (): Promise<void> => {
+        const performance = stage.begin(Performance.actor(), { seed: 1, moves: 10_000 });
+        await performance.hasSaid(30);
+        await performance.child.kill();
+        stage.note(performance);
+      };
+      await work();
+      expect(await stage.settle()).toEqual([]);
+      cpSync(stage.dir, `${stage.dir}-before`, { recursive: true });
+      await work();
+      await more(stage);
+      return stage.settle({ readData: true }).then(
+        (violations) => violations.map(({ kind }) => kind),
+        (error: unknown) => [codeOf(error)!],
+      );
+    }
+
+    test('the store as it was before', async () => {
+      const kinds = await played(async ({ dir }) => {
+        rmSync(dir, { recursive: true });
+        await rename(`${dir}-before`, dir);
+      });
+      expect(kinds).toContain('lost');
+    });
+
+    test('the index as it was before', async () => {
+      const kinds = await played(async ({ dir }) => {
+        rmSync(join(dir, 'index'), { recursive: true });
+        await rename(join(`${dir}-before`, 'index'), join(dir, 'index'));
+      });
+      expect(kinds).toEqual(['CAIRN_DAMAGED']);
+    });
+
+    test('a file in the journal without the pack that it speaks of', async () => {
+      const kinds = await played(async ({ dir }) => {
+        const packs = readdirSync(join(dir, 'packs'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.pack'));
+        const ages = packs.map((name) => ({ file: join(dir, 'packs', name), at: statSync(join(dir, 'packs', name)).mtimeMs }));
+        rmSync(ages.sort((a, b) => b.at - a.at)[0]!.file);
+      });
+      expect(kinds).not.toEqual([]);
+    });
+  });
 });

@@ -1,4 +1,4 @@
-import type { Inspection, Version } from './contents.mjs';
+import type { Inspection, Version } from './inspection.mjs';
 import { describe, type Move, type Step } from './record.js';
 import { difference, treeAfter, treeOfFiles, type Generation } from './trees.js';
 

@@ -2,10 +2,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isCairnError } from '@cairn/core';
 import { say } from '../say.mjs';
-import { contentOf, filesOf } from './contents.mjs';
-
-/** Microseconds of the clock that all processes of a machine share. */
-const now = () => Number(process.hrtime.bigint() / 1000n);
+import { contentOf, filesOf, now } from './inspection.mjs';
 
 /** How often each move is made, of their sum. */
 const WEIGHTS = { edit: 4, commit: 6, reload: 2, look: 4, hold: 1, relook: 2, upload: 1, large: 0.15, tag: 1, untag: 0.4, prune: 0.4 };

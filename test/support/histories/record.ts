@@ -1,5 +1,5 @@
 import type { Saying } from '../children.js';
-import type { Files } from './contents.mjs';
+import type { Files } from './inspection.mjs';
 
 /** What an actor did on a handle, in order; see `moves.mjs`. */
 export type Step = ['at' | 'reload', number] | ['write', string, string] | ['remove', string];

@@ -1,10 +1,9 @@
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Store } from '@cairn/core';
 import { openStoreOn } from '../../../packages/core/dist/store/open-store.js';
 import { Child } from '../children.js';
 import { withStore } from '../with-store.js';
-import { inspect } from './contents.mjs';
+import { settle, type Settled } from './inspection.mjs';
 import { Judge, type Violation } from './judge.js';
 import { movesOf } from './record.js';
 
@@ -15,6 +14,8 @@ export interface Order {
   seed: number;
   moves: number;
   weights?: Record<string, number>;
+  /** As the stage's own, unless told. */
+  durable?: boolean;
   disk?: object;
   pauseMs?: number;
 }
@@ -63,44 +64,31 @@ export class Stage {
     this.counts.inDoubt += moves.filter(({ outcome }) => outcome !== 'done').length;
   }
 
-  /** Opens the store as the next process would, makes a change (which settles what the dead left), and judges what is there. */
+  /** Opens the store as the next process would, and judges what is there. */
   async settle({ readData = false } = {}): Promise<Violation[]> {
-    return this.withStore(async (store) => {
-      await this.commit(store);
-      const violations = this.judge.judge(await inspect(store, VOLUME));
-      return [...violations, ...(await this.faultsOf(store, readData))];
-    });
+    return this.judgeWhatIs(await this.withStore((store) => settle(store, VOLUME, this.nextMessage(), readData)));
   }
 
-  /** A commit of the judge's own: the store works on. */
-  private async commit(store: Store): Promise<void> {
-    const volume = await store.volumes.fromName(VOLUME);
-    const message = `judge ${++this.own}`;
-    const steps = JSON.stringify([
-      ['at', volume.base?.generation ?? 0],
-      ['write', 'judge', message],
-    ]);
-    const from = Number(process.hrtime.bigint() / 1000n);
-    await volume.writeFile('judge', message);
-    const { snapshot, changed } = await volume.commit({ message, metadata: { steps } });
-    const to = Number(process.hrtime.bigint() / 1000n);
-    const { id, generation } = snapshot;
-    this.judge.hear([{ actor: 'judge', move: 'commit', outcome: 'done', from, to, message, steps, id, generation, changed }]);
-    await volume.close();
+  /** The same in another process, which a bad index may end. @param options failing: calls had reason to fail. */
+  async settleIn(inspector: Child, options: { readData: boolean; failing: boolean }): Promise<Violation[]> {
+    const from = inspector.said.length;
+    inspector.tell({ dir: this.dir, volume: VOLUME, message: this.nextMessage(), readData: options.readData });
+    const settled = await inspector.hears(({ say }) => say === 'settled', from);
+    if (settled === undefined) throw new Error(`the inspector ended: ${JSON.stringify(await inspector.ended)}`);
+    return this.judgeWhatIs(settled as unknown as Settled, options);
   }
 
-  private async faultsOf(store: Store, readData: boolean): Promise<Violation[]> {
-    const { ok, damage } = await store.verify({ readData });
-    const left = [
-      ...readdirSync(join(this.dir, 'packs', 'incoming')).map((name) => `packs/incoming/${name}`),
-      ...readdirSync(join(this.dir, 'refs'))
-        .filter((name) => name.startsWith('.'))
-        .map((name) => `refs/${name}`),
-    ];
+  private judgeWhatIs({ commit, inspection, damage, left }: Settled, options = {}): Violation[] {
+    this.judge.hear([commit]);
     return [
-      ...(ok ? [] : [{ kind: 'damage' as const, what: JSON.stringify(damage).slice(0, 2000) }]),
+      ...this.judge.judge(inspection, options),
+      ...damage.map((what) => ({ kind: 'damage' as const, what: JSON.stringify(what).slice(0, 2000) })),
       ...left.map((what) => ({ kind: 'left' as const, what })),
     ];
+  }
+
+  private nextMessage(): string {
+    return `judge ${++this.own}`;
   }
 }
 

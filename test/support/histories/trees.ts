@@ -1,5 +1,5 @@
 import { mergeTrees, ModelHandle, type Node, type Tree } from '../volume-model.js';
-import { contentOf, digestOf, type Files } from './contents.mjs';
+import { contentOf, digestOf, type Files } from './inspection.mjs';
 import type { Step } from './record.js';
 
 /** A generation of the volume as it must be; its tree is unknown when its own steps are, or those of one before it. */

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 
 /*
  * Contents as text that says what they are, so that a history can be kept, told and checked without the bytes:
@@ -53,3 +55,38 @@ export async function inspect(store, name) {
   await volume.close();
   return { versions, tags };
 }
+
+/**
+ * What the next process finds in a store whose users died: it makes a change, which settles what they left and shows that the store
+ * works on, and looks at everything. `commit` is that change, as a move.
+ */
+export async function settle(store, name, message, readData) {
+  const commit = await change(store, name, message);
+  const inspection = await inspect(store, name);
+  const { ok, damage } = await store.verify({ readData });
+  return { commit, inspection, damage: ok ? [] : damage, left: leftovers(store.info().dir) };
+}
+
+async function change(store, name, message) {
+  const volume = await store.volumes.fromName(name);
+  const steps = JSON.stringify([
+    ['at', volume.base?.generation ?? 0],
+    ['write', 'judge', message],
+  ]);
+  const from = now();
+  await volume.writeFile('judge', message);
+  const { snapshot, changed } = await volume.commit({ message, metadata: { steps } });
+  const { id, generation } = snapshot;
+  await volume.close();
+  return { actor: 'judge', move: 'commit', outcome: 'done', from, to: now(), message, steps, id, generation, changed };
+}
+
+/** What only an unfinished write needs. */
+function leftovers(dir) {
+  const incoming = readdirSync(join(dir, 'packs', 'incoming')).map((file) => `packs/incoming/${file}`);
+  const temporary = readdirSync(join(dir, 'refs')).filter((file) => file.startsWith('.'));
+  return [...incoming, ...temporary.map((file) => `refs/${file}`)];
+}
+
+/** Microseconds of the clock that all processes of a machine share. */
+export const now = () => Number(process.hrtime.bigint() / 1000n);

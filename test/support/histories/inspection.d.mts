@@ -1,4 +1,5 @@
-import type { ReadView, Store } from '@cairn/core';
+import type { Damage, ReadView, Store } from '@cairn/core';
+import type { Move } from './record.js';
 
 /** Digest of a file, or `/`, by path. */
 export type Files = { [path: string]: string };
@@ -21,3 +22,10 @@ export declare function contentOf(text: string): Buffer;
 export declare function digestOf(bytes: Uint8Array): string;
 export declare function filesOf(view: ReadView, read?: Map<unknown, string>, least?: number): Promise<Files>;
 export declare function inspect(store: Store, name: string): Promise<Inspection>;
+export interface Settled {
+  commit: Move;
+  inspection: Inspection;
+  damage: Damage[];
+  left: string[];
+}
+export declare function settle(store: Store, name: string, message: string, readData: boolean): Promise<Settled>;
