@@ -3,7 +3,7 @@ import { deviceError } from '../errors.js';
 import type { Region, RegionExport } from './device.js';
 import * as libc from './libc.js';
 
-/** The longest window: within what a typed array takes on every supported Node. */
+/** The longest window: within what a typed array takes on every supported Node, also twice. */
 const MAX_WINDOW_BYTES = 2 ** 30;
 
 /**
@@ -18,6 +18,11 @@ export class HostRegion implements Region {
   private readonly sealable: boolean;
   private exported: number | undefined;
   private sealed = false;
+  /**
+   * Views of two windows' length, one for each window's length of memory: whatever window is asked for lies in one of them. Kept,
+   * since an array over foreign memory weighs on the garbage collector as if its bytes were JavaScript's.
+   */
+  private readonly views = new Map<number, Uint8Array>();
 
   /** @param address where the file is mapped; undefined for one of 0 bytes */
   constructor(parts: { descriptor: number; address: bigint | undefined; sizeBytes: number; sealable: boolean }) {
@@ -30,7 +35,15 @@ export class HostRegion implements Region {
   window(offset: number, length: number): Uint8Array {
     if (offset < 0 || length > MAX_WINDOW_BYTES || offset + length > this.sizeBytes)
       throw new RangeError(`window of ${length} bytes at ${offset} of ${this.sizeBytes}`);
-    return this.address === undefined || length === 0 ? new Uint8Array(0) : libc.view(this.address + BigInt(offset), length);
+    if (this.address === undefined || length === 0) return new Uint8Array(0);
+    const number = Math.floor(offset / MAX_WINDOW_BYTES);
+    const start = number * MAX_WINDOW_BYTES;
+    let view = this.views.get(number);
+    if (view === undefined) {
+      view = libc.view(this.address + BigInt(start), Math.min(2 * MAX_WINDOW_BYTES, this.sizeBytes - start));
+      this.views.set(number, view);
+    }
+    return view.subarray(offset - start, offset - start + length);
   }
 
   async copyIn(offset: number, source: Uint8Array): Promise<void> {
@@ -88,6 +101,7 @@ export class HostRegion implements Region {
   /** Ours goes; the memory itself when the last process that has it lets go. */
   release(): void {
     this.withdraw();
+    this.views.clear();
     if (this.address !== undefined) libc.unmap(this.address, this.sizeBytes);
     fs.closeSync(this.descriptor);
   }

@@ -35,6 +35,11 @@ export interface LoadedRegions {
 /** Pieces that go straight into device memory may be large: the store cuts them up for its workers. */
 const DIRECT_BYTES = 64 << 20;
 const DIRECT_LANES = 2;
+/**
+ * Free slots that are filled by one call of the store, which then has enough to do for all of its workers: a call costs as much as
+ * reading a MiB. When the device is slow there are never so many.
+ */
+const BATCH_SLOTS = 4;
 const ZEROS = new Uint8Array(1 << 20);
 
 /**
@@ -58,6 +63,11 @@ export async function loadRegions(view: ReadView, job: LoadJob, device: Device, 
   }
   metrics.elapsedMs = performance.now() - start;
   return { regions, metrics };
+}
+
+interface Staged {
+  piece: LoadPiece;
+  slot: Uint8Array;
 }
 
 class Filling {
@@ -87,14 +97,21 @@ class Filling {
         this.check();
         this.start(() => this.readDirectly(piece));
       }
-      for (const piece of piecesOf(
+      const staged = piecesOf(
         job.reads.filter((read) => !isDirect(read)),
         this.ring.slotBytes,
-      )) {
-        const slot = this.ring.tryTake() ?? (await this.stall());
-        this.check();
-        this.start(() => this.readStaged(piece, slot));
+      );
+      let batch: Staged[] = [];
+      for (const piece of staged) {
+        let slot = batch.length < BATCH_SLOTS ? this.ring.tryTake() : undefined;
+        if (slot === undefined) {
+          this.fill(batch);
+          batch = [];
+          slot = await this.slotInTurn();
+        }
+        batch.push({ piece, slot });
       }
+      this.fill(batch);
     } catch (error) {
       this.failure ??= { error };
     }
@@ -105,13 +122,31 @@ class Filling {
 
   private async readDirectly(piece: LoadPiece): Promise<void> {
     const target = this.regions[piece.region]!.window!(piece.offset, piece.bytes);
-    await this.read(piece, target);
+    await this.read([{ piece, target }]);
     this.advance(piece.bytes);
   }
 
-  private async readStaged(piece: LoadPiece, slot: Uint8Array): Promise<void> {
+  private fill(batch: readonly Staged[]): void {
+    if (batch.length > 0) this.start(() => this.readStaged(batch));
+  }
+
+  private async readStaged(batch: readonly Staged[]): Promise<void> {
+    const waiting = new Set(batch);
     try {
-      await this.read(piece, slot.subarray(0, piece.sourceBytes));
+      await this.read(batch.map(({ piece, slot }) => ({ piece, target: slot })));
+      const copies = batch.map((staged) => {
+        waiting.delete(staged);
+        return this.copyOut(staged);
+      });
+      for (const result of await Promise.allSettled(copies)) if (result.status === 'rejected') throw result.reason;
+    } finally {
+      for (const { slot } of waiting) this.ring.give(slot);
+    }
+  }
+
+  /** From a slot into the device; then the slot is free. */
+  private async copyOut({ piece, slot }: Staged): Promise<void> {
+    try {
       gather(slot, piece);
       await timed(this.metrics, 'copyMs', () => this.regions[piece.region]!.copyIn(piece.offset, slot.subarray(0, piece.bytes)));
       this.advance(piece.bytes);
@@ -120,11 +155,16 @@ class Filling {
     }
   }
 
-  private async read({ path, position, sourceBytes }: LoadPiece, target: Uint8Array): Promise<void> {
+  private async read(wanted: readonly { piece: LoadPiece; target: Uint8Array }[]): Promise<void> {
     const { signal, verify } = this.options;
     const options = { signal, ...(verify === undefined ? {} : { verify }) };
-    await timed(this.metrics, 'readMs', () => this.view.readInto({ path, position, target: target.subarray(0, sourceBytes) }, options));
-    this.metrics.readBytes += sourceBytes;
+    const requests = wanted.map(({ piece: { path, position, sourceBytes }, target }) => ({
+      path,
+      position,
+      target: target.subarray(0, sourceBytes),
+    }));
+    await timed(this.metrics, 'readMs', () => this.view.readInto(requests, options));
+    this.metrics.readBytes += requests.reduce((sum, { target }) => sum + target.length, 0);
   }
 
   private async reuse({ source, sourceOffset, region, offset, bytes }: RegionCopy): Promise<void> {
@@ -148,9 +188,20 @@ class Filling {
     }
   }
 
-  private async stall(): Promise<Uint8Array> {
-    this.metrics.stalls++;
-    return timed(this.metrics, 'stallMs', () => this.ring.take());
+  /** Waits for one when none is free; whoever has it has to give it back. */
+  private async slotInTurn(): Promise<Uint8Array> {
+    let slot = this.ring.tryTake();
+    if (slot === undefined) {
+      this.metrics.stalls++;
+      slot = await timed(this.metrics, 'stallMs', () => this.ring.take());
+    }
+    try {
+      this.check();
+      return slot;
+    } catch (error) {
+      this.ring.give(slot);
+      throw error;
+    }
   }
 
   private start(work: () => Promise<void>): void {

@@ -47,7 +47,14 @@ export function* piecesOf(reads: Iterable<PlannedRead>, limit: number): Generato
   }
 }
 
-function* oneRun(path: string, region: number, position: number, offset: number, length: number, limit: number): Generator<LoadPiece> {
+function* oneRun(
+  path: string,
+  region: number,
+  position: number,
+  offset: number,
+  length: number,
+  limit: number,
+): Generator<LoadPiece, void, undefined> {
   for (let at = 0; at < length; at += limit) {
     const bytes = Math.min(limit, length - at);
     yield {
