@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { noise } from '../support/random.js';
-import { contentOf, hostDevice } from './support.js';
+import { contentOf, descriptorOf, hostDevice } from './support.js';
 
 const MIB = 1 << 20;
 const names = (): string[] => fs.readdirSync('/dev/shm').filter((name) => name.startsWith('cairn-'));
@@ -21,14 +21,14 @@ describe.each(['memfd', 'shm'] as const)('host memory, %s', (backing) => {
     const bytes = noise(MIB + 1, 1);
     const region = await filled(hostDevice({ backing }), bytes);
     expect(contentOf(region).equals(bytes)).toBe(true);
-    const { descriptor } = region.export();
+    const descriptor = descriptorOf(region);
     const child = spawnSync('cat', ['/proc/self/fd/3'], { stdio: ['ignore', 'pipe', 'inherit', descriptor], maxBuffer: 2 * MIB });
     expect(child.stdout.equals(bytes)).toBe(true);
   });
 
   it('cannot be changed by those it is handed to: not written, not resized', async () => {
     const region = await filled(hostDevice({ backing }), noise(MIB, 1));
-    const { descriptor } = region.export();
+    const descriptor = descriptorOf(region);
     expect(() => fs.writeSync(descriptor, Buffer.from('x'), 0, 1, 0)).toThrow('EBADF');
     // As another process of the same user could try. Root may open files that it cannot write to.
     const attempt = 'import os,sys\nfd = os.open("/proc/self/fd/3", os.O_RDWR)\nos.pwrite(fd, b"x", 0)\nos.ftruncate(fd, 5)';
@@ -39,7 +39,7 @@ describe.each(['memfd', 'shm'] as const)('host memory, %s', (backing) => {
   it('is given out again only when no process has it open or mapped any more', async () => {
     const device = hostDevice({ backing, capacityBytes: 8 * MIB });
     const first = await filled(device, noise(MIB, 1));
-    const opened = fs.openSync(`/proc/self/fd/${first.export().descriptor}`, 'r');
+    const opened = fs.openSync(`/proc/self/fd/${descriptorOf(first)}`, 'r');
     device.free(first);
     expect(device.info()).toMatchObject({ backing, allocatedBytes: 0, lingeringBytes: MIB, reusableBytes: 0 });
     const second = await filled(device, noise(MIB, 2));

@@ -48,9 +48,16 @@ export function hostDevice(options: ConstructorParameters<typeof HostDevice>[0] 
   return device;
 }
 
+/** Of host memory. */
+export function descriptorOf(region: Region): number {
+  const exported = region.export();
+  if (exported.kind !== 'descriptor') throw new Error(`exported as ${exported.kind}`);
+  return exported.descriptor;
+}
+
 /** What another process would see: the exported descriptor, opened anew. */
 export function contentOf(region: Region): Buffer {
-  return fs.readFileSync(`/proc/self/fd/${region.export().descriptor}`);
+  return fs.readFileSync(`/proc/self/fd/${descriptorOf(region)}`);
 }
 
 /** A device whose memory is reached by copies only, as a GPU's is: with a delay, so that copies overlap reads. */

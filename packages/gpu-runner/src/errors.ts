@@ -9,6 +9,9 @@ export type GpuErrorCode =
   | 'CAIRN_GPU_MODEL_TOO_LARGE'
   | 'CAIRN_GPU_OUT_OF_MEMORY'
   | 'CAIRN_GPU_DEVICE'
+  | 'CAIRN_GPU_NO_CUDA_DRIVER'
+  | 'CAIRN_GPU_CUDA'
+  | 'CAIRN_GPU_READ_BACK'
   | 'CAIRN_GPU_MODEL_NOT_FOUND'
   | 'CAIRN_GPU_PROTOCOL'
   | 'CAIRN_GPU_REFUSED'
@@ -63,6 +66,48 @@ export class OutOfMemoryError extends GpuError {
       hint: 'release models that are not needed, wait for their users to end, or raise the budget',
     });
     this.neededBytes = neededBytes;
+  }
+}
+
+/** There is no CUDA driver that could be loaded. `lookedFor` are the libraries that were tried, each with what the system said. */
+export class NoCudaDriverError extends GpuError {
+  readonly lookedFor: string[];
+  constructor(lookedFor: string[]) {
+    super('CAIRN_GPU_NO_CUDA_DRIVER', `no CUDA driver: looked for ${lookedFor.join(', ')}`, {
+      hint: "install NVIDIA's driver, name its libcuda in CAIRN_GPU_LIBCUDA, or use the device 'host'",
+    });
+    this.lookedFor = lookedFor;
+  }
+}
+
+/** A call of the CUDA driver failed. */
+export class CudaError extends GpuError {
+  /** The function of the driver. */
+  readonly call: string;
+  readonly result: number;
+  /** The driver's name for it, such as `CUDA_ERROR_INVALID_VALUE`. */
+  readonly resultName: string;
+  constructor(call: string, result: number, resultName: string) {
+    super('CAIRN_GPU_CUDA', `${call} failed: ${resultName} (${result})`, {
+      hint: 'NVIDIA documents these errors at CUresult of the driver API; after one that sticks the device has to be opened anew',
+    });
+    this.call = call;
+    this.result = result;
+    this.resultName = resultName;
+  }
+}
+
+/** Device memory does not hold what was copied there. */
+export class ReadBackError extends GpuError {
+  /** In its region. */
+  readonly offset: number;
+  readonly bytes: number;
+  constructor(offset: number, bytes: number) {
+    super('CAIRN_GPU_READ_BACK', `${bytes} bytes that were copied to offset ${offset} read back differently`, {
+      hint: "the device's memory or the bus is faulty: look for ECC and PCIe errors with 'nvidia-smi -q'",
+    });
+    this.offset = offset;
+    this.bytes = bytes;
   }
 }
 

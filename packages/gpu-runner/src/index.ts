@@ -6,10 +6,13 @@
 export { version } from './version.js';
 export {
   CannotSliceError,
+  CudaError,
   GpuError,
   ModelNotFoundError,
   ModelTooLargeError,
+  NoCudaDriverError,
   OutOfMemoryError,
+  ReadBackError,
   TensorNotFoundError,
   type GpuErrorCode,
 } from './errors.js';
@@ -17,11 +20,14 @@ export { readModelSource, type ModelFile, type ModelSource } from './plan/model-
 export { planLoad, MAX_REGIONS, type LoadPlan, type PlannedFile, type PlannedRead, type PlannedTensor } from './plan/load-plan.js';
 export { checkRequest, type Layout, type LoadRequest, type SliceRequest } from './plan/request.js';
 export type { Strided } from './plan/slice.js';
-export type { Device, DeviceInfo, Region, RegionExport } from './device/device.js';
+export type { CudaInfo, CudaPlace, Device, DeviceInfo, Region, RegionExport } from './device/device.js';
+export { CudaDevice, type CudaDeviceOptions } from './device/cuda/cuda-device.js';
+export type { CudaRegion } from './device/cuda/cuda-region.js';
+export type { CudaSharing } from './device/cuda/messages.js';
 export { HostDevice, type HostDeviceOptions } from './device/host-device.js';
-export { loadRegions, type LoadedRegions, type LoadJob, type LoadOptions, type RegionCopy } from './load/loader.js';
+export { fillRegions, loadRegions, type LoadedRegions, type LoadJob, type LoadOptions, type RegionCopy } from './load/loader.js';
 export { bytesPerSecond, type LoadMetrics } from './load/metrics.js';
-export type { SlotRingOptions } from './load/slot-ring.js';
+export type { SlotRing, SlotRingOptions } from './device/slot-ring.js';
 export {
   Registry,
   type AcquireOptions,

@@ -1,9 +1,9 @@
 import type { ReadView, Work } from '@cairn/core';
 import type { Device, Region } from '../device/device.js';
+import { SlotRing, type SlotRingOptions } from '../device/slot-ring.js';
 import type { PlannedRead } from '../plan/load-plan.js';
 import { emptyMetrics, timed, type LoadMetrics } from './metrics.js';
 import { gapsOf, gather, piecesOf, type LoadPiece } from './pieces.js';
-import { SlotRing, type SlotRingOptions } from './slot-ring.js';
 
 /** Bytes that are in memory already, of an earlier load. */
 export interface RegionCopy {
@@ -24,6 +24,7 @@ export interface LoadJob {
 export interface LoadOptions extends Work {
   /** Check every chunk's digest on the way. Default: as the store was opened. */
   verify?: boolean;
+  /** Of buffers for a device that has none of its own. */
   ring?: SlotRingOptions;
 }
 
@@ -55,7 +56,7 @@ export async function loadRegions(view: ReadView, job: LoadJob, device: Device, 
   const regions: Region[] = [];
   try {
     for (const bytes of job.regionBytes) regions.push(await timed(metrics, 'allocateMs', () => device.allocate(bytes, options)));
-    await new Filling(view, regions, metrics, options).run(job);
+    await new Filling(view, regions, metrics, device, options).run(job);
     for (const region of regions) await region.seal();
   } catch (error) {
     for (const region of regions) device.free(region);
@@ -63,6 +64,21 @@ export async function loadRegions(view: ReadView, job: LoadJob, device: Device, 
   }
   metrics.elapsedMs = performance.now() - start;
   return { regions, metrics };
+}
+
+/** Fills regions that are there already, and stay the caller's: they are neither sealed nor freed. */
+export async function fillRegions(
+  view: ReadView,
+  job: LoadJob,
+  regions: readonly Region[],
+  device: Device,
+  options: LoadOptions = {},
+): Promise<LoadMetrics> {
+  const start = performance.now();
+  const metrics = emptyMetrics(job.regionBytes.reduce((sum, bytes) => sum + bytes, 0));
+  await new Filling(view, regions, metrics, device, options).run(job);
+  metrics.elapsedMs = performance.now() - start;
+  return metrics;
 }
 
 interface Staged {
@@ -79,12 +95,12 @@ class Filling {
   private readonly running = new Set<Promise<void>>();
   private failure: { error: unknown } | undefined;
 
-  constructor(view: ReadView, regions: readonly Region[], metrics: LoadMetrics, options: LoadOptions) {
+  constructor(view: ReadView, regions: readonly Region[], metrics: LoadMetrics, device: Device, options: LoadOptions) {
     this.view = view;
     this.regions = regions;
     this.metrics = metrics;
     this.options = options;
-    this.ring = new SlotRing(options.ring);
+    this.ring = device.ring ?? new SlotRing(options.ring);
   }
 
   async run(job: LoadJob): Promise<void> {
@@ -183,8 +199,10 @@ class Filling {
         ...copies.filter((copy) => copy.region === number),
       ];
       for (const { offset, bytes } of gapsOf(region.sizeBytes, filled))
-        for (let at = 0; at < bytes; at += ZEROS.length)
-          await region.copyIn(offset + at, ZEROS.subarray(0, Math.min(ZEROS.length, bytes - at)));
+        if (region.clear !== undefined) await region.clear(offset, bytes);
+        else
+          for (let at = 0; at < bytes; at += ZEROS.length)
+            await region.copyIn(offset + at, ZEROS.subarray(0, Math.min(ZEROS.length, bytes - at)));
     }
   }
 

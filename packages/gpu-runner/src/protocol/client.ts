@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import fs from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { GpuError } from '../errors.js';
-import { PROTOCOL_VERSION, type Manifest } from './manifest.js';
+import { hostPathOf, PROTOCOL_VERSION, type Manifest } from './manifest.js';
 import {
   fromWire,
   LineReader,
@@ -74,7 +74,7 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
     };
     const remote: RemoteModel = { lease, shared, manifest, descriptors, release, [Symbol.dispose]: release };
     try {
-      for (const { path } of manifest.regions) descriptors.push(fs.openSync(path, 'r'));
+      for (const region of manifest.regions) descriptors.push(fs.openSync(hostPathOf(region), 'r'));
     } catch (error) {
       release();
       throw error;

@@ -160,7 +160,23 @@ export class Registry implements AsyncDisposable {
   private async bring(view: ReadView, plan: LoadPlan, basis: Loaded | undefined, options: LoadOptions): Promise<Loaded> {
     const inventory = await takeInventory(view, plan);
     const job = basis === undefined ? plan : refreshJob(plan, inventory, basis.inventory, basis.regions);
-    return { ...(await loadRegions(view, job, this.device, options)), inventory };
+    for (;;) {
+      try {
+        return { ...(await loadRegions(view, job, this.device, options)), inventory };
+      } catch (error) {
+        // The device has less than the budget says: memory that others took, or whole granules. It tells before anything is read.
+        const idle = error instanceof OutOfMemoryError ? this.idleEntries()[0] : undefined;
+        if (idle === undefined) throw error;
+        this.evict(idle);
+      }
+    }
+  }
+
+  /** What can go, least recently used first. */
+  private idleEntries(): Entry[] {
+    return [...this.entries.values()]
+      .filter(({ users, result }) => users === 0 && result !== undefined)
+      .sort((a, b) => a.lastUse - b.lastUse);
   }
 
   private newestOf(lineage: string | undefined): Entry | undefined {
@@ -176,9 +192,7 @@ export class Registry implements AsyncDisposable {
       const loaded = [...this.entries.values()].reduce((sum, entry) => sum + entry.plan.totalBytes, 0);
       return loaded + this.device.info().lingeringBytes + bytes - this.budgetBytes;
     };
-    const idle = [...this.entries.values()]
-      .filter(({ users, result }) => users === 0 && result !== undefined)
-      .sort((a, b) => a.lastUse - b.lastUse);
+    const idle = this.idleEntries();
     if (basis?.users === 1) idle.push(basis);
     for (const entry of idle) {
       if (missing() <= 0) return;

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import { mapPrivately, unmap, view } from '../device/libc.js';
 import { TensorNotFoundError } from '../errors.js';
 import type { PlannedTensor } from '../plan/load-plan.js';
-import type { Manifest } from '../protocol/manifest.js';
+import { hostPathOf, type Manifest } from '../protocol/manifest.js';
 
 /** A model's weights in a process that uses them. */
 export interface Weights {
@@ -26,7 +26,7 @@ export class OpenWeights implements Weights {
     this.manifest = manifest;
     this.descriptors = [];
     try {
-      for (const { path } of manifest.regions) this.descriptors.push(fs.openSync(path, 'r'));
+      for (const region of manifest.regions) this.descriptors.push(fs.openSync(hostPathOf(region), 'r'));
     } catch (error) {
       this.release();
       throw error;

@@ -3,7 +3,7 @@ import { ModelNotFoundError } from '../errors.js';
 import { planLoad, type LoadPlan } from '../plan/load-plan.js';
 import { isMissing, readModelSource } from '../plan/model-files.js';
 import { checkRequest, layoutOf } from '../plan/request.js';
-import { manifestOf, type Manifest, type ModelOrigin } from '../protocol/manifest.js';
+import { descriptorsOf, manifestOf, type Manifest, type ModelOrigin } from '../protocol/manifest.js';
 import type { ModelRequest } from '../protocol/messages.js';
 import type { Lease, Registry } from '../registry/registry.js';
 
@@ -12,7 +12,7 @@ export interface ServedModel extends Disposable {
   readonly origin: ModelOrigin;
   readonly request: ModelRequest;
   readonly lease: Lease;
-  /** In the order of `manifest.regions`; open until `release`, and for reading only. */
+  /** In the order of `manifest.regions` that have one; open until `release`, and for reading only. */
   readonly descriptors: readonly number[];
   /** With paths that other processes can open while this lease lasts. */
   readonly manifest: Manifest;
@@ -42,8 +42,8 @@ export class ModelService {
       const lineage = JSON.stringify([volume, path, ref ?? 'HEAD', layoutOf(request), request.slice]);
       const lease = await this.registry.acquire(snapshot, plan, { ...work, lineage });
       const origin = { volume, path, snapshot: snapshot.info.id };
-      const manifest = manifestOf(origin, this.device, lease, (_region, descriptor) => `/proc/${process.pid}/fd/${descriptor}`);
-      const descriptors = lease.regions.map((region) => region.export().descriptor);
+      const manifest = manifestOf(origin, this.device, lease, (descriptor) => `/proc/${process.pid}/fd/${descriptor}`);
+      const descriptors = descriptorsOf(lease);
       const release = (): void => lease.release();
       return { origin, request, lease, descriptors, manifest, release, [Symbol.dispose]: release };
     });
