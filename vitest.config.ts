@@ -4,6 +4,8 @@ import { configDefaults, defineConfig } from 'vitest/config';
 const COMMAND = ['cli', 'gpu-runner', 'bench', 'examples'].map((folder) => `test/${folder}/**/*.test.ts`);
 // The core in processes that die, disks that fail, folders that others edit: half of the time, and nothing that the hash could change.
 const PROCESSES = ['process', 'mount'].map((folder) => `test/${folder}/**/*.test.ts`);
+// Hostile bytes: parsers in processes of little memory, stores from strangers. Nothing that the hash could change either.
+const HOSTILE = ['fuzz', 'hostile'].map((folder) => `test/${folder}/**/*.test.ts`);
 const TOOLING = ['test/tooling/**/*.test.ts'];
 const PACKAGING = ['test/packaging/**/*.test.ts'];
 
@@ -20,10 +22,11 @@ export default defineConfig({
         test: {
           name: 'core',
           include: ['test/**/*.test.ts'],
-          exclude: [...configDefaults.exclude, ...PROCESSES, ...COMMAND, ...TOOLING, ...PACKAGING],
+          exclude: [...configDefaults.exclude, ...PROCESSES, ...HOSTILE, ...COMMAND, ...TOOLING, ...PACKAGING],
         },
       },
       { extends: true, test: { name: 'processes', include: PROCESSES } },
+      { extends: true, test: { name: 'hostile', include: HOSTILE, execArgv: ['--max-old-space-size=512'] } },
       { extends: true, test: { name: 'command', include: COMMAND } },
       { extends: true, test: { name: 'tooling', include: TOOLING } },
       // Installs from the registry, and may compile an addon there.

@@ -20,7 +20,7 @@ const sections = [
     name: 'tests',
     check: tests(
       'all',
-      ['core', 'processes', 'command', 'tooling'].flatMap((name) => ['--project', name]),
+      ['core', 'processes', 'hostile', 'command', 'tooling'].flatMap((name) => ['--project', name]),
     ),
   },
   { name: 'tests of the core, portable hash', check: tests('portable', ['--project', 'core'], { CAIRN_HASH: 'portable' }) },

@@ -340,7 +340,7 @@ export function deserializeError(plain: SerializedError): Error {
     return Object.assign(error, { name: plain.name }, plain.errno === undefined ? {} : { code: plain.errno });
   }
   const error = new CairnError(plain.cairn.code, plain.message, { hint: plain.cairn.hint });
-  Object.setPrototypeOf(error, (CLASSES[plain.name] ?? CairnError).prototype);
+  Object.setPrototypeOf(error, (Object.hasOwn(CLASSES, plain.name) ? CLASSES[plain.name]! : CairnError).prototype);
   if (plain.stack !== undefined) error.stack = plain.stack;
   return Object.assign(error, plain.cairn.fields, { name: plain.name });
 }

@@ -1,5 +1,6 @@
 import { DamageError, StoreFormatError } from '../errors.js';
 import { asDigest, DIGEST_BYTES, type Digest } from '../hash/digest.js';
+import { MAX_OBJECT_BYTES } from '../pack/footer.js';
 import { packIdFromBytes, type PackId } from '../pack/pack-id.js';
 import type { VolumeId } from '../refs/ref-table.js';
 import { ByteReader, ByteWriter } from '../util/bytes.js';
@@ -127,13 +128,10 @@ export function encodeLocation(pack: Uint8Array, location: Omit<Location, 'pack'
 export function decodeLocation(key: Uint8Array, value: Uint8Array): Location {
   if (value.byteLength !== LOCATION_BYTES) throw damagedIndex(key);
   const bytes = Buffer.from(value.buffer, value.byteOffset, LOCATION_BYTES);
-  return {
-    pack: packIdFromBytes(bytes),
-    offset: bytes.readUIntLE(16, 6),
-    storedLength: bytes.readUInt32LE(24),
-    length: bytes.readUInt32LE(28),
-    encoding: bytes[32]!,
-  };
+  const [storedLength, length] = [bytes.readUInt32LE(24), bytes.readUInt32LE(28)];
+  // A check value only says that somebody wrote this: whoever reads the object allocates what is said here.
+  if (bytes.readUInt16LE(22) !== 0 || storedLength > length || length > MAX_OBJECT_BYTES) throw damagedIndex(key);
+  return { pack: packIdFromBytes(bytes), offset: bytes.readUIntLE(16, 6), storedLength, length, encoding: bytes[32]! };
 }
 
 export function encodePack(pack: PackRecord): Uint8Array {

@@ -10,7 +10,7 @@ import type {
   MountStatus,
   Work,
 } from '../types.js';
-import { type Call, type Calls, PROTOCOL_VERSION, type Reply, type Request, unpackResult } from './protocol.js';
+import { type Call, type Calls, parseReply, PROTOCOL_VERSION, type Reply, type Request, unpackResult } from './protocol.js';
 import { shortSocketPath } from './socket-path.js';
 
 /** What a socket says whose other side is not there, or not any more. */
@@ -107,7 +107,7 @@ async function* replies(socket: net.Socket): AsyncGenerator<Reply> {
     const lines = part.split('\n');
     parts.push(lines[0]!);
     for (const next of lines.slice(1)) {
-      yield JSON.parse(parts.join('')) as Reply;
+      yield parseReply(parts.join(''));
       parts = [next];
     }
   }

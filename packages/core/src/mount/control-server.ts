@@ -1,9 +1,9 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
-import { InvalidArgumentError, serializeError, StoreFormatError } from '../errors.js';
+import { InvalidArgumentError, serializeError } from '../errors.js';
 import type { MountControl, Work } from '../types.js';
-import { type Call, type Calls, MAX_REQUEST_BYTES, packResult, PROTOCOL_VERSION, type Reply, type Request } from './protocol.js';
+import { type Call, type Calls, MAX_REQUEST_BYTES, packResult, parseRequest, type Reply } from './protocol.js';
 import { shortSocketPath } from './socket-path.js';
 
 type Owner = Pick<MountControl, Call>;
@@ -71,7 +71,7 @@ export class ControlServer {
     socket.ref();
     const send = (reply: Reply): void => void (socket.writable && socket.write(`${JSON.stringify(reply)}\n`));
     try {
-      const { call, options } = parse(line);
+      const { call, options } = parseRequest(line);
       const result = await perform(owner, call, { ...options, signal, onProgress: (progress) => send({ progress }) });
       send({ result: packResult(call, result) });
     } catch (error) {
@@ -89,22 +89,5 @@ function perform(owner: Owner, call: Call, options: Calls[Call]['options'] & Wor
       return owner.reload(options as Calls['reload']['options'] & Work);
     case 'status':
       return owner.status(options);
-  }
-}
-
-function parse(line: string): Request {
-  const request = asRequest(line);
-  if (request?.cairn !== PROTOCOL_VERSION)
-    throw new StoreFormatError('the owner of this mount speaks another version', 'use the same version of Cairn in both processes');
-  if (!['commit', 'reload', 'status'].includes(request.call))
-    throw new InvalidArgumentError(`a mount has no call '${String(request.call)}'`, 'use the same version of Cairn in both processes');
-  return request;
-}
-
-function asRequest(line: string): Request | undefined {
-  try {
-    return JSON.parse(line) as Request | undefined;
-  } catch {
-    return undefined;
   }
 }

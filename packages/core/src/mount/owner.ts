@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Disk } from '../disk/disk.js';
 import { MountOwnedError } from '../errors.js';
-import { isDead, type ProcessIdentity, thisProcess } from '../publish/process-identity.js';
+import { isDead, isProcessIdentity, type ProcessIdentity, thisProcess } from '../publish/process-identity.js';
 import { removeFile } from './durable-file.js';
 
 const NAME = /^owner-[0-9a-f]{16}$/;
@@ -71,7 +71,8 @@ function writeOwner(disk: Disk, path: string): void {
 /** Undefined for one that was just given up, and for one that is not written yet: that one sees ours when it is. */
 function identityIn(path: string): ProcessIdentity | undefined {
   try {
-    return JSON.parse(fs.readFileSync(path, 'utf8')) as ProcessIdentity;
+    const identity: unknown = JSON.parse(fs.readFileSync(path, 'utf8'));
+    return isProcessIdentity(identity) ? identity : undefined;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError) return undefined;
     throw error;

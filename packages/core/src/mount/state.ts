@@ -5,6 +5,7 @@ import { DamageError, StoreFormatError } from '../errors.js';
 import type { VolumeId } from '../index/records.js';
 import type { ManifestRoot } from '../manifest/entry.js';
 import type { Point } from '../volume/commit.js';
+import { normalizePath } from '../volume/paths.js';
 import { isMountId, type MountId } from './places.js';
 
 /*
@@ -86,12 +87,12 @@ function parsed(json: Record<string, unknown>, id: string): MountState {
   const pending = json['pending'] as Record<string, unknown> | undefined;
   return {
     id: json['id'],
-    volume: text(json['volume']) as VolumeId,
+    volume: volumeId(json['volume']),
     dir: text(json['dir']),
     device: text(json['device']),
     inode: text(json['inode']),
     bootId: text(json['bootId']),
-    subPath: text(json['subPath']),
+    subPath: pathInVolume(json['subPath']),
     readOnly: json['readOnly'] === true,
     ignore: (json['ignore'] as unknown[]).map(text),
     seen: root(json['seen']),
@@ -110,6 +111,16 @@ function hex(digest: Digest | null): string | null {
 
 function root(value: unknown): Digest | null {
   return value === null ? null : digestFromHex(text(value));
+}
+
+function volumeId(value: unknown): VolumeId {
+  if (!/^[0-9a-f]{32}$/.test(text(value))) throw new TypeError('not the id of a volume');
+  return value as VolumeId;
+}
+
+function pathInVolume(value: unknown): string {
+  if (normalizePath(text(value)) !== value) throw new TypeError('not a path in a volume');
+  return value;
 }
 
 function text(value: unknown): string {

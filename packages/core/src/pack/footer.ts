@@ -1,6 +1,6 @@
 import { Encoding } from '../encoding/encoding.js';
 import { DamageError, StoreFormatError } from '../errors.js';
-import { DIGEST_BYTES } from '../hash/digest.js';
+import { copyDigest, DIGEST_BYTES } from '../hash/digest.js';
 import type { Hasher } from '../hash/hasher.js';
 import { isObjectKind } from '../hash/object-kind.js';
 import { type ObjectTable, readRow, reservedIsZero, ROW_BYTES, rowCount } from './object-table.js';
@@ -103,7 +103,7 @@ export function parseFooter(footer: Uint8Array, sizeBytes: number, id: PackId, h
   if (footer.byteLength < TRAILER_BYTES) throw damagedPack(id, 'it is shorter than a footer');
   const trailer = footer.subarray(footer.byteLength - TRAILER_BYTES);
   if (footerBytes(trailer, sizeBytes, id) !== footer.byteLength) throw damagedPack(id, 'its footer has another length');
-  const stored = trailer.slice(AT.digest, AT.digest + DIGEST_BYTES);
+  const stored = copyDigest(trailer, AT.digest);
   trailer.fill(0, AT.digest, AT.digest + DIGEST_BYTES);
   const actual = hasher.digest(footer);
   trailer.set(stored, AT.digest);

@@ -20,6 +20,13 @@ export function thisProcess(): ProcessIdentity {
   };
 }
 
+/** Whether this is what some process has written of itself. */
+export function isProcessIdentity(value: unknown): value is ProcessIdentity {
+  if (typeof value !== 'object' || value === null) return false;
+  const { pid, startTime, bootId, pidNamespace } = value as Record<string, unknown>;
+  return [pid, startTime, pidNamespace].every(Number.isSafeInteger) && typeof bootId === 'string';
+}
+
 /**
  * Whether a process is certainly gone. One of another pid namespace on this boot cannot be looked at, so it counts as alive.
  */

@@ -97,26 +97,36 @@ function rangeId(engine: Engine, sight: Sight, content: ContentRef, offset: numb
   return contentId(buildContent(digestOnly, offset < end ? chunksOf(sight.nodes, content, offset, end) : []));
 }
 
-/** Tensor name to the path of its shard. */
+/** Tensor name to the path of its shard, of a file that is read whole. */
 async function shardMap(engine: Engine, sight: Sight, path: string): Promise<Map<string, string>> {
-  const fault = (): InvalidArgumentError =>
-    new InvalidArgumentError(
-      `'${path}' is no shard index`,
-      'it needs a "weight_map" object from tensor names to file names, as Transformers writes it',
-    );
   const content = requireFile(sight.tree, path);
-  if (content.length > MAX_SHARD_INDEX_BYTES) throw fault();
+  if (content.length > MAX_SHARD_INDEX_BYTES) throw noShardIndex(path);
   const bytes = new Uint8Array(content.length);
   await engine.data.readInto([{ content, position: 0, target: bytes }], { nodes: sight.nodes, verify: engine.verifyReads });
+  return parseShardMap(bytes, path);
+}
+
+/**
+ * Tensor name to the path of its shard, which lies in the folder of the index or below it.
+ * @throws InvalidArgumentError, InvalidPathError
+ */
+export function parseShardMap(bytes: Uint8Array, path: string): Map<string, string> {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(Buffer.from(bytes.buffer).toString('utf8'));
+    parsed = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
   } catch {
-    throw fault();
+    throw noShardIndex(path);
   }
   const map = typeof parsed === 'object' && parsed !== null ? (parsed as { weight_map?: unknown }).weight_map : undefined;
-  if (typeof map !== 'object' || map === null) throw fault();
+  if (typeof map !== 'object' || map === null) throw noShardIndex(path);
   const entries = Object.entries(map as Record<string, unknown>);
-  if (!entries.every((entry): entry is [string, string] => typeof entry[1] === 'string')) throw fault();
+  if (!entries.every((entry): entry is [string, string] => typeof entry[1] === 'string')) throw noShardIndex(path);
   return new Map(entries.map(([name, shard]) => [name, normalizePath(joinPath(parentOf(path), shard))]));
+}
+
+function noShardIndex(path: string): InvalidArgumentError {
+  return new InvalidArgumentError(
+    `'${path}' is no shard index`,
+    'it needs a "weight_map" object from tensor names to file names, as Transformers writes it',
+  );
 }
