@@ -89,4 +89,5 @@ export default defineConfig(
   only('packages/gpu-runner/src/**/*.ts', 'core'),
   only('examples/**/*.ts', 'core'),
   only('examples/onnx-inference/**/*.ts', 'core', 'gpu-runner'),
+  only('examples/tour/**/*.ts', 'core', 'example-onnx-inference'),
 );

@@ -8,10 +8,13 @@ interface State {
   weights: Weights;
 }
 
+/** Where the weights are. */
+type Place = { volume: string; path: string };
+
 /** The text recogniser of PaddleOCR. This module is loaded in each inference process. */
-export default defineModel<State>({
-  volume: 'ocr',
-  path: 'recognise.onnx',
+export default defineModel<State, Place>({
+  volume: ({ volume }) => volume,
+  path: ({ path }) => path,
 
   async enter({ weights }) {
     // The engine opens a path, and what it opens is memory: `/proc/self/fd/N`.

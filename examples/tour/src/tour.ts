@@ -4,11 +4,14 @@ import { readdir, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { Checks, sha256 } from './check.js';
+import { servedToProcesses } from './inference.js';
 import { bytes, heading, line, rate, table, timed } from './print.js';
 import { baseModel, fineTuned, withAdapter, writeSafetensors } from './weights.js';
 
 /** The path of the language model in its volume: the same in all versions. */
 const MODEL = '/model.safetensors';
+/** The text recogniser among the ocr models. */
+const RECOGNISER = '/ch_PP-OCRv4_rec_infer.onnx';
 const CARD = '/MODEL_CARD.md';
 const CARD_TEXT = '# PP-OCRv4\n\nText detection, direction and recognition.\n';
 
@@ -82,6 +85,13 @@ export async function tour(dir: string): Promise<string> {
   checks.equal(restored, await sha256(restored), base.sha256);
   line(`the version tagged 'base', written to a local file: the same bytes, at ${rate((await stat(restored)).size, restoreSeconds)}`);
   line(`${checks.files} files, ${bytes(checks.bytes)}: SHA-256 equal to the source's, all of them`);
+
+  heading('Inference from a snapshot: three processes, one copy of the weights');
+  await servedToProcesses(store, ocr, RECOGNISER, (tuned) =>
+    commit('ocr: the recogniser fine-tuned', () =>
+      ocr.batchUpload((batch) => batch.putFile({ data: tuned }, RECOGNISER), { message: 'fine-tuned', force: true }),
+    ),
+  );
 
   heading('What it took');
   await report(store, storeDir, commits, checks);
