@@ -13,6 +13,9 @@ export interface Operation {
   applyBefore?(state: State, i: number): void;
 }
 export declare const OPERATIONS: { readonly [name: string]: Operation };
+/** Changes that take no number. */
+export declare const PREPARATION: readonly { run(store: Store): Promise<void>; apply(state: State): void }[];
 export declare function prepare(store: Store, sources: string): Promise<void>;
-export declare function stateOf(store: Store): Promise<State>;
+export declare function makeSources(sources: string): void;
+export declare function stateOf(store: Store, read?: Map<string, string>): Promise<State>;
 export declare function after(state: State, name: string, i: number, part?: 'before' | 'run'): State;

@@ -10,28 +10,63 @@ const MAIN = 'main';
 
 /** Makes the store that the operations work on, and the local files that they upload. */
 export async function prepare(store, sources) {
-  const main = await store.volumes.fromName(MAIN, { createIfMissing: true });
-  await main.writeFile('first', 'the first file');
-  await main.symlink('first', 'link');
-  await main.commit({ message: 'first' });
-  await main.tag('start');
-  await main.writeFile('folder/second', bytes(200_000, 1));
-  await main.commit({ message: 'second' });
-  const origin = await store.volumes.fromName('origin', { createIfMissing: true });
-  await origin.writeFile('file', 'to be forked');
-  await origin.commit({ message: 'origin' });
-  await store.volumes.create('renamed-0');
+  makeSources(sources);
+  for (const { run } of PREPARATION) await run(store);
+}
+
+/** The local files that operations upload. */
+export function makeSources(sources) {
   mkdirSync(sources);
   for (let i = 0; i < 70; i++) writeFileSync(join(sources, `file-${i}`), bytes(100 * i, 100 + i));
 }
 
+const EMPTY = { history: [], tags: {}, files: {} };
+
+/** The changes that make, of a new store, the one that the operations work on. */
+export const PREPARATION = [
+  { run: (store) => store.volumes.create(MAIN), apply: (state) => void (state[MAIN] = structuredClone(EMPTY)) },
+  {
+    run: async (store) => {
+      const main = await store.volumes.fromName(MAIN);
+      await main.writeFile('first', 'the first file');
+      await main.symlink('first', 'link');
+      await main.commit({ message: 'first' });
+    },
+    apply: (state) => committed(state[MAIN], 'first', { first: digest('the first file'), link: '-> first' }),
+  },
+  {
+    run: async (store) => (await store.volumes.fromName(MAIN)).tag('start'),
+    apply: (state) => void (state[MAIN].tags['start'] = 'first'),
+  },
+  {
+    run: async (store) => {
+      const main = await store.volumes.fromName(MAIN);
+      await main.writeFile('folder/second', bytes(200_000, 1));
+      await main.commit({ message: 'second' });
+    },
+    apply: (state) => committed(state[MAIN], 'second', { folder: 'folder', 'folder/second': digest(bytes(200_000, 1)) }),
+  },
+  { run: (store) => store.volumes.create('origin'), apply: (state) => void (state['origin'] = structuredClone(EMPTY)) },
+  {
+    run: async (store) => {
+      const origin = await store.volumes.fromName('origin');
+      await origin.writeFile('file', 'to be forked');
+      await origin.commit({ message: 'origin' });
+    },
+    apply: (state) => committed(state['origin'], 'origin', { file: digest('to be forked') }),
+  },
+  { run: (store) => store.volumes.create('renamed-0'), apply: (state) => void (state['renamed-0'] = structuredClone(EMPTY)) },
+];
+
 /** Digests of contents that were read before, by content id, of each open store. */
 const READ = new WeakMap();
 
-/** Volumes by name: the messages of their snapshots, tags with the message of what they name, and the digests of the files at the head. */
-export async function stateOf(store) {
+/**
+ * Volumes by name: the messages of their snapshots, tags with the message of what they name, and the digests of the files at the head.
+ * `read` holds digests by content id, for whoever knows otherwise that what was read once can be read again.
+ */
+export async function stateOf(store, read = READ.get(store) ?? new Map()) {
   const state = {};
-  const read = READ.get(store) ?? new Map();
   READ.set(store, read);
   const digestOf = async (volume, path, contentId) => {
     if (!read.has(contentId)) read.set(contentId, digest(await volume.readFile(path)));
@@ -103,7 +138,7 @@ export const OPERATIONS = {
   },
   create: {
     run: (store, i) => store.volumes.create(`created-${i}`),
-    apply: (state, i) => void (state[`created-${i}`] = { history: [], tags: {}, files: {} }),
+    apply: (state, i) => void (state[`created-${i}`] = structuredClone(EMPTY)),
   },
   fork: {
     run: (store, i) => store.volumes.fork('origin', `fork-${i}`),
@@ -133,6 +168,20 @@ export const OPERATIONS = {
     applyBefore: (state, i) => void (state[MAIN].tags[`gone-${i}`] = 'first'),
     run: async (store, i) => (await store.volumes.fromName(MAIN)).untag(`gone-${i}`),
     apply: (state, i) => void delete state[MAIN].tags[`gone-${i}`],
+  },
+  prune: {
+    // Whatever was the head before is not any more.
+    before: async (store, i) => {
+      const volume = await store.volumes.fromName(MAIN);
+      await volume.writeFile('newest', bytes(100, i));
+      await volume.commit({ message: `newest ${i}` });
+    },
+    applyBefore: (state, i) => committed(state[MAIN], `newest ${i}`, { newest: digest(bytes(100, i)) }),
+    run: async (store) => (await store.volumes.fromName(MAIN)).prune({ keepLast: 1 }),
+    apply: ({ [MAIN]: volume }) => {
+      const tagged = Object.values(volume.tags);
+      volume.history = volume.history.filter((message, at) => at === volume.history.length - 1 || tagged.includes(message));
+    },
   },
 };
 

@@ -32,6 +32,8 @@ export interface Disk {
   unlink(path: string): void;
   /** Makes the names in a folder durable. */
   syncDirectory(path: string): void;
+  /** Told of each transaction that the index has committed, since LMDB writes past this interface: for disks that keep an order of all changes. */
+  indexCommitted?(): void;
 }
 
 /** How to open a disk; plain data, so that the same spec opens the same kind of disk in every worker. */

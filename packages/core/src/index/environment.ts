@@ -21,6 +21,8 @@ export interface EnvironmentOptions {
   expected?: IndexIdentity;
   /** Of a thread that writes, when the process may end while it does. */
   gate?: TransactionGate;
+  /** Called after each transaction of this thread, when it is durable. */
+  onCommit?: () => void;
 }
 
 const FILE_MODE = 0o600;
@@ -40,11 +42,18 @@ export class IndexEnvironment {
   readonly identity: IndexIdentity;
   private readonly dataPath: string;
   private readonly gate: TransactionGate;
+  private readonly onCommit: (() => void) | undefined;
   private closed = false;
 
-  private constructor(db: RootDatabase<Uint8Array, Uint8Array>, dataPath: string, identity: IndexIdentity, gate: TransactionGate) {
+  private constructor(
+    db: RootDatabase<Uint8Array, Uint8Array>,
+    dataPath: string,
+    identity: IndexIdentity,
+    { gate = new TransactionGate(), onCommit }: EnvironmentOptions,
+  ) {
     this.db = db;
     this.gate = gate;
+    this.onCommit = onCommit;
     this.dataPath = dataPath;
     this.identity = identity;
   }
@@ -68,7 +77,7 @@ export class IndexEnvironment {
         void db.close();
         throw indexReplaced();
       }
-      return new IndexEnvironment(db, dataPath, identity, gate);
+      return new IndexEnvironment(db, dataPath, identity, { ...options, gate });
     }
   }
 
@@ -92,6 +101,7 @@ export class IndexEnvironment {
         'write',
       );
     }
+    this.onCommit?.();
   }
 
   private checked(body: () => void): void {

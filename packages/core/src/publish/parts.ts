@@ -39,6 +39,7 @@ export async function openParts(config: PublishConfig, lease: string, gate = new
   const env = IndexEnvironment.open(layout.indexDir, {
     durable: config.disk.durable,
     gate,
+    onCommit: () => disk.indexCommitted?.(),
     ...(config.index === undefined ? {} : { expected: config.index }),
   });
   const reader = new IndexReader(env);

@@ -154,6 +154,8 @@ function swap(disk: Disk, layout: StoreLayout, aside: string, survey: Survey): s
   disk.mkdir(layout.quarantineDir);
   for (const { id } of survey.broken) disk.rename(layout.packPath(id), join(layout.quarantineDir, `${id}.pack`));
   const oldIndex = `index-${new Date().toISOString().replace(/[:.]/g, '-')}`;
+  // Without it the new index could be gone after a power cut, and its folder be there.
+  disk.syncDirectory(aside);
   disk.rename(layout.indexDir, join(layout.quarantineDir, oldIndex));
   disk.rename(aside, layout.indexDir);
   for (const folder of [...survey.broken.map(({ id }) => layout.packDir(id)), layout.quarantineDir, layout.dir]) disk.syncDirectory(folder);

@@ -1,0 +1,53 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { OPERATIONS } from '../support/operations.mjs';
+import { randomFrom, testSeed } from '../support/random.js';
+import { StateChecker } from './check-state.js';
+import { crashStates, type Sampling } from './crash-states.js';
+import { record } from './record.js';
+
+/** Distinct states to look at. A long run sets more, and then looks at more of each moment, too. */
+const STATES = Number(process.env['CAIRN_SOAK_STATES'] ?? 2000);
+const IS_LONG = STATES > 2000;
+/** Programs that are recorded at a time, by one process. */
+const BATCH = IS_LONG ? 4 : 2;
+/** What comes between operations. */
+const PAUSES = ['reopen', 'repair'];
+
+describe('a power cut at any moment', () => {
+  test(
+    'leaves a store that has everything that was acknowledged, nothing half visible, and goes on',
+    async () => {
+      const random = randomFrom(testSeed('crash states'));
+      const checker = new StateChecker({ repair: 20, readAll: 20 });
+      onTestFinished(() => checker.clear());
+      const sampling: Sampling = { perMoment: IS_LONG ? 48 : 12, tears: IS_LONG ? 4 : 1, random };
+      let runs = 0;
+      let states = 0;
+      while (checker.distinct < STATES) {
+        for (const trace of await record(Array.from({ length: BATCH }, () => programFrom(random)))) {
+          for (const state of crashStates(trace, sampling)) {
+            // The first program is looked at from its beginning to its end.
+            if (runs > 0 && checker.distinct >= STATES) break;
+            await checker.check(state);
+            if (++states % 10_000 === 0) console.log(`${checker.distinct} distinct of ${states} crash states`);
+          }
+          checker.clear();
+          runs++;
+        }
+      }
+      console.log(`${checker.distinct} distinct of ${states} crash states, of ${runs} runs`);
+      expect(checker.distinct).toBeGreaterThanOrEqual(STATES);
+    },
+    IS_LONG ? 24 * 3_600_000 : 600_000,
+  );
+});
+
+/** Every operation once, and the interruptions, in any order. */
+function programFrom(random: (limit: number) => number): string[] {
+  const program = [...Object.keys(OPERATIONS), ...PAUSES];
+  for (let i = program.length - 1; i > 0; i--) {
+    const other = random(i + 1);
+    [program[i], program[other]] = [program[other]!, program[i]!];
+  }
+  return program;
+}

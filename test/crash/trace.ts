@@ -1,0 +1,50 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** A change that a recorded program made, or tried. A repair changes nothing that a user sees. */
+export type Change = { preparation: number } | { name: string; i: number; part: 'before' | 'run' } | { repair: true };
+
+/** One line of a trace: see `tracing-disk.mjs`. `bytes` names what was written. */
+export type TraceEntry =
+  | { op: 'create'; path: string; file: string }
+  | { op: 'write'; file: string; at: number; bytes: string }
+  | { op: 'sync' | 'synced'; file: string; id: string }
+  | { op: 'mkdir' | 'adopt-folder' | 'unlink'; path: string }
+  | { op: 'adopt'; path: string; bytes: string; synced: boolean }
+  | { op: 'rename' | 'link'; path: string; to: string }
+  | { op: 'sync-folder' | 'folder-synced'; path: string; id: string; made?: true }
+  | { op: 'index'; path: string; bytes: string }
+  | { op: 'try' | 'done'; change: Change };
+
+/** What a run did to its disk, in order. */
+export interface RecordedTrace {
+  readonly entries: readonly TraceEntry[];
+  bytes(name: string): Buffer;
+}
+
+/** Reads all of a trace; its folder is not needed any more after that. */
+export function readTrace(folder: string): RecordedTrace {
+  const lines = readFileSync(join(folder, 'trace'), 'utf8').trimEnd().split('\n');
+  const entries = lines.map((line) => JSON.parse(line) as TraceEntry);
+  const bytes = new Map<string, Buffer>();
+  for (const entry of entries) if ('bytes' in entry) bytes.set(entry.bytes, readFileSync(join(folder, 'bytes', entry.bytes)));
+  return { entries, bytes: (name) => bytes.get(name)! };
+}
+
+/** Which syncs a disk leaves out. */
+export type SyncFilter = (sync: { folder: string } | { file: string }) => boolean;
+
+/**
+ * The same run on a disk that does nothing when it is asked for certain syncs. `file` is the path under which a file was made,
+ * `folder` that of a folder.
+ */
+export function withoutSyncs(trace: RecordedTrace, leftOut: SyncFilter): RecordedTrace {
+  const paths = new Map<string, string>();
+  const entries = trace.entries.filter((entry) => {
+    if (entry.op === 'create') paths.set(entry.file, entry.path);
+    if (entry.op === 'sync' || entry.op === 'synced') return !leftOut({ file: paths.get(entry.file)! });
+    if (entry.op === 'sync-folder' || entry.op === 'folder-synced') return !leftOut({ folder: entry.path });
+    return true;
+  });
+  return { ...trace, entries };
+}
