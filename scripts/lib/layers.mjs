@@ -11,7 +11,7 @@ export const LAYERS = [
   ['objects'],
   ['content', 'manifest', 'snapshot'],
   ['types.ts'],
-  ['publish', 'ingest', 'reading', 'workers'],
+  ['publish', 'ingest', 'reading', 'stamps', 'workers'],
   ['volume'],
   ['mount'],
   ['maintenance'],

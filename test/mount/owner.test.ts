@@ -84,7 +84,8 @@ describe('a folder has one owning process', () => {
     expect(taken).toEqual([0, 1, 2, 3]);
     expect(Object.keys(await r.head()).sort()).toEqual(['n0', 'n1', 'n2', 'n3']);
     const [id] = readdirSync(join(r.store.info().dir, 'mounts'));
-    expect(readdirSync(join(r.store.info().dir, 'mounts', id!)).sort()).toEqual(['stat-cache', 'state']);
+    const left = readdirSync(join(r.store.info().dir, 'mounts', id!)).filter((name) => !/^stat-cache-\d+$/.test(name));
+    expect(left).toEqual(['state']);
   });
 
   test('a store however deep has a socket: long names of sockets are cut without a word', async () => {

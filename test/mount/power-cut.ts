@@ -2,7 +2,9 @@ import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from '
 import { join } from 'node:path';
 import { createHasher } from '../../packages/core/dist/hash/blake3.js';
 import { decodeState, encodeState } from '../../packages/core/dist/mount/state.js';
-import { StatCache, stampOf } from '../../packages/core/dist/mount/stat-cache.js';
+import { NodeDisk } from '../../packages/core/dist/disk/node-disk.js';
+import { StatCache } from '../../packages/core/dist/mount/stat-cache.js';
+import { stampOf } from '../../packages/core/dist/stamps/stamp.js';
 import fs from 'node:fs';
 
 const hasher = createHasher('auto');
@@ -26,8 +28,8 @@ export function tear(path: string, store: string): void {
   utimesSync(path, atime, mtime);
   for (const { dir, id } of states(store)) {
     const state = decodeState(readFileSync(join(dir, 'state')), id, hasher);
-    const cache = StatCache.decode(readFileSync(join(dir, 'stat-cache')), state.seen, hasher)!;
+    const cache = StatCache.load(new NodeDisk(false), dir, state.seen, hasher);
     cache.set(path.slice(state.dir.length + 1), stampOf(fs.lstatSync(path, { bigint: true })));
-    writeFileSync(join(dir, 'stat-cache'), cache.encode(state.seen, hasher));
+    cache.save(state.seen);
   }
 }

@@ -15,7 +15,8 @@ import { Asides } from './asides.js';
 import { lstat } from './lstat.js';
 import type { FolderPlaces } from './places.js';
 import type { FolderChange } from './seen-tree.js';
-import { isSettled, sameData, sameStamp, type StatCache, type Stamp, stampOf } from './stat-cache.js';
+import { isSettled, sameData, sameStamp, type Stamp, stampOf } from '../stamps/stamp.js';
+import type { StatCache } from './stat-cache.js';
 import type { WriteBits } from './write-bits.js';
 
 export interface ApplyParts {

@@ -4,7 +4,8 @@ import type { Disk } from '../disk/disk.js';
 import { openForWriting } from './open-files.js';
 import type { FolderPlaces } from './places.js';
 import { lstat } from './lstat.js';
-import { sameData, type StatCache, type Stamp, stampOf } from './stat-cache.js';
+import { sameData, type Stamp, stampOf } from '../stamps/stamp.js';
+import type { StatCache } from './stat-cache.js';
 
 /**
  * The old files of a swap, held under another name until it is certain that nobody wrote to them meanwhile. Who had one open for

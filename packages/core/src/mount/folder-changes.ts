@@ -6,7 +6,8 @@ import type { Work } from '../types.js';
 import type { Engine } from '../volume/engine.js';
 import type { Candidate, Scan } from './scan.js';
 import type { Window } from './seen-tree.js';
-import type { StatCache, Stamp } from './stat-cache.js';
+import type { Stamp } from '../stamps/stamp.js';
+import type { StatCache } from './stat-cache.js';
 import { storeFiles } from './store-files.js';
 
 /** What a folder holds, as a tree. */

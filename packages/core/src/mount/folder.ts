@@ -13,7 +13,7 @@ import { IgnoreRules } from '../volume/ignore-rules.js';
 import { applyChanges, clearTemporaries } from './apply.js';
 import { Asides } from './asides.js';
 import { storeChanges } from './folder-changes.js';
-import { readIfThere, replaceFile } from './durable-file.js';
+import { replaceFile } from './durable-file.js';
 import { notAMount, readFolderId } from './folder-id.js';
 import { openForWriting } from './open-files.js';
 import type { MountEngine } from './parts.js';
@@ -23,7 +23,8 @@ import { differenceOf, type FolderDifference } from './difference.js';
 import { stampIfSame } from './same-bytes.js';
 import { type Candidate, Scan } from './scan.js';
 import { type FolderChange, Window } from './seen-tree.js';
-import { StatCache, type Stamp } from './stat-cache.js';
+import type { Stamp } from '../stamps/stamp.js';
+import { StatCache } from './stat-cache.js';
 import { bootId } from './boot.js';
 import { encodeState, type MountState } from './state.js';
 import { changesTo, withhold } from './target-plan.js';
@@ -62,8 +63,7 @@ export class MountedFolder {
     this.staging = new Staging(engine.nodes, engine.hasher);
     this.window = new Window(this.staging, state.subPath);
     this.rules = new IgnoreRules(state.ignore);
-    const saved = readIfThere(this.own.statCache);
-    this.cache = (saved && StatCache.decode(saved, state.seen, engine.hasher)) ?? new StatCache();
+    this.cache = StatCache.load(engine.disk, this.own.dir, state.seen, engine.hasher);
   }
 
   get state(): MountState {
@@ -215,7 +215,7 @@ export class MountedFolder {
 
   saveCache(): void {
     if (!this.cache.isChangedFor(this.current.seen)) return;
-    replaceFile(this.engine.disk, this.own.statCache, this.cache.encode(this.current.seen, this.engine.hasher));
+    this.cache.save(this.current.seen);
   }
 
   /** Forgets what only operations of before needed. */
@@ -233,7 +233,7 @@ export class MountedFolder {
 
   private scan(signal: AbortSignal | undefined): Scan {
     const { window, places, cache, rules } = this;
-    return new Scan({ window, seen: this.current.seen, places, cache, rules, signal });
+    return new Scan({ window, seen: this.current.seen, places, cache, workers: this.engine.pool, rules, signal });
   }
 
   /**
@@ -316,7 +316,9 @@ export class MountedFolder {
   }
 
   private save(state: MountState): void {
+    const changes = sameRoot(state.seen, this.current.seen) ? [] : [...this.window.diff(this.current.seen, state.seen)];
     replaceFile(this.engine.disk, this.own.state, encodeState(state, this.engine.hasher));
+    this.cache.follow(changes);
     this.current = state;
   }
 

@@ -19,12 +19,10 @@ export function isReserved(path: string): boolean {
 export class StatePlaces {
   readonly dir: string;
   readonly state: string;
-  readonly statCache: string;
 
   constructor(mountsDir: string, id: MountId) {
     this.dir = join(mountsDir, id);
     this.state = join(this.dir, 'state');
-    this.statCache = join(this.dir, 'stat-cache');
   }
 }
 

@@ -4,7 +4,7 @@ import { digestsEqual } from '../hash/digest.js';
 import type { Hasher } from '../hash/hasher.js';
 import { settledStat, statOf } from '../ingest/source.js';
 import type { NodeSource } from '../objects/node-store.js';
-import { sameStamp, type Stamp, stampOf } from './stat-cache.js';
+import { sameStamp, type Stamp, stampOf } from '../stamps/stamp.js';
 
 /** The stamp of a file that holds exactly this content; undefined when it holds another, or changed while it was read. Stores nothing. */
 export async function stampIfSame(path: string, content: ContentRef, nodes: NodeSource, hasher: Hasher): Promise<Stamp | undefined> {

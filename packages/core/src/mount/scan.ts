@@ -2,13 +2,16 @@ import fs from 'node:fs';
 import type { LocalSource } from '../ingest/ingest.js';
 import type { Entry, ManifestRoot } from '../manifest/entry.js';
 import { sameEntry } from '../manifest/entry.js';
+import { isSettled, sameStamp, type Stamp, stampOf } from '../stamps/stamp.js';
 import { IGNORE_FILE, type IgnoreRules } from '../volume/ignore-rules.js';
 import { readIgnoreFile } from '../volume/local-files.js';
-import { ancestorsOf, joinPath, normalizePath } from '../volume/paths.js';
+import { ancestorsOf, isNormalPath, joinPath, parentOf } from '../volume/paths.js';
+import type { TaskRunner } from '../workers/pool.js';
+import { type Differences, compareWithFolder } from './compare-folder.js';
 import { lstat } from './lstat.js';
 import { type FolderPlaces, RESERVED_NAME } from './places.js';
 import type { FolderChange, Window } from './seen-tree.js';
-import { sameStamp, type StatCache, type Stamp, stampOf } from './stat-cache.js';
+import type { StatCache } from './stat-cache.js';
 
 /** A file whose bytes are not known: `path` is local, `name` the path in the mount. */
 export interface Candidate extends LocalSource {
@@ -22,7 +25,9 @@ export interface ScanParts {
   /** The tree that the folder held. */
   seen: ManifestRoot;
   places: FolderPlaces;
+  /** Of that tree. */
   cache: StatCache;
+  workers: TaskRunner;
   /** Of the folder's root; ignore files in it say more. Paths that belong to nobody: what the tree has there stays. */
   rules: IgnoreRules;
   signal?: AbortSignal | undefined;
@@ -36,7 +41,8 @@ const ENTRIES_PER_TURN = 512;
 
 /**
  * Compares the folder with the tree that it held, by what the system says of each file; reads none. What differs becomes an
- * edit; files that may differ become candidates.
+ * edit; files that may differ become candidates. Costs the calling thread what differs: the rest is compared with the stat cache,
+ * by several threads where it is much.
  */
 export class Scan {
   readonly edits = new Map<string, Entry | null>();
@@ -48,6 +54,10 @@ export class Scan {
   private readonly covered = new Set<string>();
   /** Folders on both sides. */
   private readonly folders = new Set<string>(['']);
+  /** Folders of the tree that are not looked into: no folder any more, ignored, or not to be read. */
+  private readonly closed = new Set<string>();
+  /** For what is in a folder. */
+  private readonly rules = new Map<string, IgnoreRules>();
   private looked = 0;
 
   constructor(parts: ScanParts) {
@@ -56,7 +66,7 @@ export class Scan {
 
   /** Looks at everything. */
   async all(): Promise<void> {
-    await this.below('', true);
+    await this.known('');
   }
 
   /** Looks at the paths of some changes only, and at what decides whether these can be made: costs by the changes. */
@@ -68,7 +78,8 @@ export class Scan {
       const stat = this.stat(change.path);
       const keepsFolder = before?.type === 'directory' && change.after?.type === 'directory';
       if (stat?.isDirectory() === true && keepsFolder) continue;
-      await this.whole(change.path, before, stat);
+      this.covered.add(change.path);
+      if (this.compare(change.path, before, stat)) await this.below(change.path, before);
     }
   }
 
@@ -96,33 +107,74 @@ export class Scan {
     return false;
   }
 
-  private async whole(path: string, before: Entry | undefined, stat: fs.BigIntStats | undefined): Promise<void> {
-    this.covered.add(path);
-    if (this.compare(path, before, stat)) await this.below(path, before?.type === 'directory');
+  /** What is in a folder that is there now. */
+  private below(folder: string, before: Entry | undefined): Promise<void> {
+    return before?.type === 'directory' ? this.known(folder) : this.fresh(folder);
   }
 
-  private async below(top: string, inSeen: boolean): Promise<void> {
-    const waiting = [{ folder: top, inSeen, above: this.rulesAbove(top) }];
-    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      const { folder } = next;
-      const seen = next.inSeen ? this.parts.window.children(this.parts.seen, folder) : new Map<string, Entry>();
-      const names = this.names(folder, seen);
-      if (names === undefined) continue;
-      const rules = this.rulesWithin(folder, next.above, names.includes(IGNORE_FILE));
-      for (const name of names) {
+  /** Looks into a folder of the tree, and into all that the tree has below it. */
+  private async known(top: string): Promise<void> {
+    const { cache, places, workers, signal, window, seen } = this.parts;
+    if (!cache.isKnown) {
+      cache.begin();
+      for (const [path, after] of window.walk(seen, '')) {
         await this.rest();
-        const path = joinPath(folder, name);
-        const before = seen.get(name);
-        seen.delete(name);
-        const stat = this.stat(path);
-        if (rules.ignores(path, stat?.isDirectory() === true)) continue;
-        if (this.compare(path, before, stat)) waiting.push({ folder: path, inSeen: before?.type === 'directory', above: rules });
-      }
-      for (const [name, before] of seen) {
-        const path = joinPath(folder, name);
-        if (!rules.ignores(path, before.type === 'directory')) this.compare(path, before, undefined);
+        cache.follow([{ path, after }]);
       }
     }
+    const folders = [...cache.foldersBelow(top)];
+    const differences = await compareWithFolder({ cache, dir: places.dir, workers, signal }, folders);
+    // Folders before those in them.
+    for (const folder of [...differences.keys()].sort()) await this.differs(folder, differences.get(folder)!);
+  }
+
+  private async differs(folder: string, { changed, added, isClosed }: Differences): Promise<void> {
+    const rules = this.rulesIn(folder);
+    if (rules === undefined) return;
+    if (isClosed) return this.close(folder);
+    // What a cache says may come from a stranger's store.
+    const names = changed.filter((name) => isNormalPath(joinPath(folder, name)));
+    for (const name of [...names, ...this.storable(folder, added)].sort()) {
+      await this.rest();
+      const path = joinPath(folder, name);
+      const before = this.seenAt(path);
+      const found = this.visit(path, before, rules);
+      if (found === 'closed') return this.close(folder);
+      if (found === 'folder' && before?.type !== 'directory') await this.fresh(path);
+    }
+  }
+
+  /** Looks into a folder that the tree has not got. */
+  private async fresh(top: string): Promise<void> {
+    const waiting = [top];
+    for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
+      const rules = this.rulesIn(folder);
+      if (rules === undefined) continue;
+      for (const name of this.names(folder)) {
+        await this.rest();
+        const path = joinPath(folder, name);
+        const found = this.visit(path, undefined, rules);
+        if (found === 'folder') waiting.push(path);
+        else if (found === 'closed') {
+          this.close(folder);
+          break;
+        }
+      }
+    }
+  }
+
+  /** Compares a path, unless it is ignored. 'closed': nothing can be said of what is in its folder. */
+  private visit(path: string, before: Entry | undefined, rules: IgnoreRules): 'folder' | 'closed' | undefined {
+    let stat: fs.BigIntStats | undefined;
+    try {
+      stat = this.stat(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EACCES') return 'closed';
+      throw error;
+    }
+    const isFolder = stat === undefined ? before?.type === 'directory' : stat.isDirectory();
+    if (rules.ignores(path, isFolder)) return undefined;
+    return this.compare(path, before, stat) ? 'folder' : undefined;
   }
 
   /** Notes how one path differs; true for a folder, which is to be looked into. */
@@ -131,12 +183,14 @@ export class Scan {
       if (before?.type !== 'directory') this.edits.set(path, { type: 'directory', mtimeNs: stat.mtimeNs });
       return true;
     }
-    if (before?.type === 'directory') for (const [below] of this.parts.window.walk(this.parts.seen, path)) this.edits.set(below, null);
+    if (before?.type === 'directory') {
+      this.closed.add(path);
+      for (const [below] of this.parts.window.walk(this.parts.seen, path)) this.edits.set(below, null);
+    }
     if (stat === undefined) {
       if (before !== undefined) this.edits.set(path, null);
     } else if (stat.isSymbolicLink()) {
-      const entry = this.link(path, stat);
-      if (!sameEntry(before, entry)) this.edits.set(path, entry ?? null);
+      this.compareLink(path, before);
     } else if (stat.isFile()) {
       const stamp = stampOf(stat);
       if (before?.type === 'file' && sameStamp(this.parts.cache.get(path), stamp)) return false;
@@ -146,6 +200,14 @@ export class Scan {
       if (before !== undefined) this.edits.set(path, null);
     }
     return false;
+  }
+
+  private compareLink(path: string, before: Entry | undefined): void {
+    const nowMs = Date.now();
+    const stat = this.stat(path);
+    const entry = stat && this.link(path, stat);
+    if (!sameEntry(before, entry)) this.edits.set(path, entry ?? null);
+    else if (stat !== undefined && isSettled(stampOf(stat), nowMs)) this.parts.cache.set(path, stampOf(stat));
   }
 
   private link(path: string, stat: fs.BigIntStats): Entry | undefined {
@@ -162,41 +224,67 @@ export class Scan {
     return lstat(this.parts.places.local(path));
   }
 
-  /** The storable names in a folder, sorted; undefined when it cannot be listed. What the tree has is storable: no need to look at each again. */
-  private names(folder: string, seen: ReadonlyMap<string, Entry>): string[] | undefined {
+  /** The storable names in a folder, sorted; none when it cannot be listed. */
+  private names(folder: string): string[] {
     try {
-      const local = this.parts.places.local(folder);
-      const found = fs.readdirSync(local);
-      const isStrange = (name: string): boolean => !seen.has(name) || name.includes(REPLACEMENT);
-      return (found.some(isStrange) ? this.storable(folder, fs.readdirSync(local, { encoding: 'buffer' })) : found).sort();
+      return this.storable(folder, fs.readdirSync(this.parts.places.local(folder))).sort();
     } catch {
-      this.skipped.push(folder);
+      this.close(folder);
+      return [];
+    }
+  }
+
+  /** Of names that the tree has not got. One whose bytes are no UTF-8 would be taken for another one. */
+  private storable(folder: string, names: readonly string[]): string[] {
+    const isStorable = (name: string): boolean => {
+      if (name === RESERVED_NAME) return false;
+      if (isNormalPath(joinPath(folder, name))) return true;
+      this.skipped.push(joinPath(folder, name));
+      return false;
+    };
+    const whole = names.filter((name) => !name.includes(REPLACEMENT));
+    if (whole.length < names.length) {
+      const listed = fs.readdirSync(this.parts.places.local(folder), { encoding: 'buffer' });
+      for (const bytes of listed) {
+        const name = bytes.toString('utf8');
+        if (!name.includes(REPLACEMENT)) continue;
+        if (Buffer.from(name, 'utf8').equals(bytes)) whole.push(name);
+        else this.skipped.push(joinPath(folder, name));
+      }
+    }
+    return whole.filter(isStorable);
+  }
+
+  /** A folder that cannot be looked into keeps what the tree has there, and is named; one that just went is for the next scan. */
+  private close(folder: string): void {
+    this.closed.add(folder);
+    if (this.stat(folder)?.isDirectory() === true) this.skipped.push(folder);
+  }
+
+  /** The rules for what is in a folder; undefined for one that is not looked into. */
+  private rulesIn(folder: string): IgnoreRules | undefined {
+    if (this.closed.has(folder)) return undefined;
+    const known = this.rules.get(folder);
+    if (known !== undefined) return known;
+    const above = folder === '' ? this.parts.rules : this.rulesIn(parentOf(folder));
+    if (above === undefined || (folder !== '' && above.ignores(folder, true))) {
+      this.closed.add(folder);
       return undefined;
     }
+    const rules = this.rulesWithin(folder, above);
+    this.rules.set(folder, rules);
+    return rules;
   }
 
-  /** Of names read as bytes: one that is no UTF-8 would be taken for another one. */
-  private storable(folder: string, found: readonly Buffer[]): string[] {
-    const names: string[] = [];
-    for (const bytes of found) {
-      const name = bytes.toString('utf8');
-      if (name === RESERVED_NAME) continue;
-      if (Buffer.from(name, 'utf8').equals(bytes) && isStorable(joinPath(folder, name))) names.push(name);
-      else this.skipped.push(joinPath(folder, name));
+  private rulesWithin(folder: string, above: IgnoreRules): IgnoreRules {
+    const local = this.parts.places.local(joinPath(folder, IGNORE_FILE));
+    try {
+      return lstat(local)?.isFile() === true ? above.within(folder, readIgnoreFile(local)) : above;
+    } catch (error) {
+      // That the folder cannot be looked into shows by what is in it.
+      if ((error as NodeJS.ErrnoException).code === 'EACCES') return above;
+      throw error;
     }
-    return names;
-  }
-
-  /** The rules that hold for what is in the folders above a path. */
-  private rulesAbove(path: string): IgnoreRules {
-    if (path === '') return this.parts.rules;
-    return ['', ...ancestorsOf(path)].reduce((above, folder) => this.rulesWithin(folder, above, true), this.parts.rules);
-  }
-
-  private rulesWithin(folder: string, above: IgnoreRules, mayHaveFile: boolean): IgnoreRules {
-    const file = joinPath(folder, IGNORE_FILE);
-    if (!mayHaveFile || this.stat(file)?.isFile() !== true) return above;
-    return above.within(folder, readIgnoreFile(this.parts.places.local(file)));
   }
 
   private seenAt(path: string): Entry | undefined {
@@ -207,13 +295,5 @@ export class Scan {
     if (++this.looked % ENTRIES_PER_TURN !== 0) return;
     await new Promise(setImmediate);
     this.parts.signal?.throwIfAborted();
-  }
-}
-
-function isStorable(path: string): boolean {
-  try {
-    return normalizePath(path) === path;
-  } catch {
-    return false;
   }
 }

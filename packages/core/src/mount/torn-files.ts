@@ -5,7 +5,8 @@ import type { Work } from '../types.js';
 import { lstat } from './lstat.js';
 import type { FolderPlaces } from './places.js';
 import { stampIfSame } from './same-bytes.js';
-import { sameStamp, type StatCache, stampOf } from './stat-cache.js';
+import { sameStamp, stampOf } from '../stamps/stamp.js';
+import type { StatCache } from './stat-cache.js';
 
 /** Times of files are set with the precision of a double. */
 const TIME_PRECISION_NS = 1000n;

@@ -26,6 +26,15 @@ export function normalizePath(path: string): string {
   return inner;
 }
 
+/** Whether a path is in its one form already. */
+export function isNormalPath(path: string): boolean {
+  try {
+    return normalizePath(path) === path;
+  } catch {
+    return false;
+  }
+}
+
 export function parentOf(path: string): string {
   const slash = path.lastIndexOf('/');
   return slash < 0 ? '' : path.slice(0, slash);

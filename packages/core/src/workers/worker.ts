@@ -8,10 +8,13 @@ import type { ReadingTask } from '../reading/messages.js';
 import { readChunks } from '../reading/read-task.js';
 import { restoreFiles, restorePart } from '../reading/restore-task.js';
 import { verifyPack } from '../reading/verify-task.js';
+import { compareFolders, type ComparisonTask } from '../stamps/comparison.js';
 import type { WorkerConfig } from './config.js';
 import { WorkerEnvironment } from './environment.js';
 import { AbortedError } from './operation-control.js';
 import type { WarmUpTask, WorkerReply, WorkerRequest } from './pool.js';
+
+type Task = IngestTask | ReadingTask | ComparisonTask | WarmUpTask;
 
 let environment: WorkerEnvironment | undefined;
 
@@ -20,7 +23,7 @@ export default async function work({ task, begun }: WorkerRequest): Promise<Work
   Atomics.store(new Int32Array(begun), 0, 1);
   environment ??= new WorkerEnvironment(workerData as WorkerConfig);
   try {
-    return { value: await perform(environment, task as IngestTask | ReadingTask | WarmUpTask) };
+    return { value: await perform(environment, task as Task) };
   } catch (error) {
     return error instanceof AbortedError ? { aborted: true } : { error: serializeError(error) };
   } finally {
@@ -28,7 +31,7 @@ export default async function work({ task, begun }: WorkerRequest): Promise<Work
   }
 }
 
-function perform(environment: WorkerEnvironment, task: IngestTask | ReadingTask | WarmUpTask): Promise<unknown> {
+function perform(environment: WorkerEnvironment, task: Task): Promise<unknown> {
   switch (task.type) {
     case 'warm-up':
       return Promise.resolve(environment.prepareToStore());
@@ -50,5 +53,7 @@ function perform(environment: WorkerEnvironment, task: IngestTask | ReadingTask 
       return restorePart(environment, task);
     case 'verify-pack':
       return verifyPack(environment, task);
+    case 'compare-folders':
+      return Promise.resolve(compareFolders(task));
   }
 }
