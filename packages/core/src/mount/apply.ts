@@ -174,7 +174,6 @@ class Application {
 
   /** Old files that were edited after all come back. */
   private release(paths: string[]): void {
-    if (paths.length === 0) return;
     for (const path of this.asides.release(paths, this.made)) {
       this.made.delete(path);
       this.kept.add(path);

@@ -36,7 +36,8 @@ export class Asides {
    * Lets go of the old files, and brings back those that were edited since they were last known, or still can be.
    * `made`: what the swap put in their places, so that it can be taken back. Returns the paths brought back.
    */
-  release(paths: Iterable<string>, made: ReadonlyMap<string, Stamp>): string[] {
+  release(paths: readonly string[], made: ReadonlyMap<string, Stamp>): string[] {
+    if (paths.length === 0) return [];
     const written = openForWriting(this.places.dir);
     const back: string[] = [];
     for (const path of paths) {

@@ -16,7 +16,7 @@ export interface Differences {
 /** Names looked at between two turns of the event loop. */
 const NAMES_PER_TURN = 512;
 /** Handing less to other threads, which may have to start first, gains nothing. */
-const ROWS_WORTH_THREADS = 8192;
+export const ROWS_WORTH_THREADS = 16_384;
 
 /**
  * Compares folders of the tree with the disk, by several threads where there is much to look at. Returns those that differ.
@@ -32,7 +32,7 @@ export async function compareWithFolder(
   const rows = folders.reduce((sum, folder) => sum + folder.rows, 0);
   const helpers = rows < ROWS_WORTH_THREADS ? 0 : Math.max(1, Math.min(workers.workers, availableParallelism() - 1));
   const found = new Map<string, Differences>();
-  for (const { found: differences } of await shares(task, workers, helpers, signal)) {
+  for (const { found: differences } of await compareTogether(task, workers, helpers, signal)) {
     for (const { folder, changed, added, isClosed } of differences) {
       const known = found.get(names[folder]!) ?? { changed: [], added: [], isClosed: false };
       // Those of several pages come apart.
@@ -46,8 +46,13 @@ export async function compareWithFolder(
   return found;
 }
 
-/** Works on a comparison here and on helpers, until each part was looked at. */
-async function shares(task: ComparisonTask, workers: TaskRunner, helpers: number, signal?: AbortSignal): Promise<ComparisonShare[]> {
+/** Works on a comparison here and on helpers, until each part was looked at. @throws what a helper failed with whose parts are missing */
+export async function compareTogether(
+  task: ComparisonTask,
+  workers: Pick<TaskRunner, 'run'>,
+  helpers: number,
+  signal?: AbortSignal,
+): Promise<ComparisonShare[]> {
   const found: ComparisonShare[] = [];
   let missing = partsOf(task);
   let settled = 0;
