@@ -8,6 +8,7 @@ export type GpuErrorCode =
   | 'CAIRN_GPU_TOO_MANY_REGIONS'
   | 'CAIRN_GPU_MODEL_TOO_LARGE'
   | 'CAIRN_GPU_OUT_OF_MEMORY'
+  | 'CAIRN_GPU_NOT_IN_PLACE'
   | 'CAIRN_GPU_DEVICE'
   | 'CAIRN_GPU_NO_CUDA_DRIVER'
   | 'CAIRN_GPU_CUDA'
@@ -108,6 +109,15 @@ export class ReadBackError extends GpuError {
     });
     this.offset = offset;
     this.bytes = bytes;
+  }
+}
+
+/** A model's memory cannot be changed into the newer version where it is. Nothing has changed. */
+export class NotInPlaceError extends GpuError {
+  constructor(reason: string) {
+    super('CAIRN_GPU_NOT_IN_PLACE', `the model cannot be updated in place: ${reason}`, {
+      hint: 'load the new version beside the old one, which takes over what did not change',
+    });
   }
 }
 

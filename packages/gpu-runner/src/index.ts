@@ -10,6 +10,7 @@ export {
   GpuError,
   ModelNotFoundError,
   ModelTooLargeError,
+  NotInPlaceError,
   NoCudaDriverError,
   OutOfMemoryError,
   ReadBackError,
@@ -28,14 +29,9 @@ export { HostDevice, type HostDeviceOptions } from './device/host-device.js';
 export { fillRegions, loadRegions, type LoadedRegions, type LoadJob, type LoadOptions, type RegionCopy } from './load/loader.js';
 export { bytesPerSecond, type LoadMetrics } from './load/metrics.js';
 export type { SlotRing, SlotRingOptions } from './device/slot-ring.js';
-export {
-  Registry,
-  type AcquireOptions,
-  type Lease,
-  type ModelStatus,
-  type RegistryCounters,
-  type RegistryOptions,
-} from './registry/registry.js';
+export { Registry, type AcquireOptions, type RegistryOptions } from './registry/registry.js';
+export type { Lease } from './registry/lease.js';
+export type { ModelStatus, RegistryCounters } from './registry/status.js';
 export { ModelService, type ServedModel } from './service/model-service.js';
 export { startDaemon, type RunningDaemon, type ServeOptions } from './service/start-daemon.js';
 export { Client, type RemoteModel } from './protocol/client.js';

@@ -2,6 +2,7 @@ import type { GpuErrorCode } from '../errors.js';
 
 /** Complete by its type: a new code has to be placed here before this compiles. The numbers mean what they mean for `cairn`. */
 const BY_ERROR_CODE: Record<GpuErrorCode, number> = {
+  CAIRN_GPU_NOT_IN_PLACE: 7,
   CAIRN_GPU_DEVICE: 1,
   CAIRN_GPU_NO_CUDA_DRIVER: 1,
   CAIRN_GPU_CUDA: 1,

@@ -19,6 +19,8 @@ export interface LoadJob {
   regionBytes: readonly number[];
   reads: readonly PlannedRead[];
   copies?: readonly RegionCopy[];
+  /** So many bytes are where they belong already, and nothing is touched but what `reads` fill. */
+  keptBytes?: number;
 }
 
 export interface LoadOptions extends Work {
@@ -106,7 +108,8 @@ class Filling {
   async run(job: LoadJob): Promise<void> {
     const isDirect = (read: PlannedRead): boolean => read.runs === 1 && this.regions[read.region]!.window !== undefined;
     try {
-      await this.clearGaps(job);
+      if (job.keptBytes === undefined) await this.clearGaps(job);
+      else this.keep(job.keptBytes);
       for (const copy of job.copies ?? []) await this.reuse(copy);
       for (const piece of piecesOf(job.reads.filter(isDirect), DIRECT_BYTES)) {
         while (this.running.size >= DIRECT_LANES) await Promise.race(this.running);
@@ -134,6 +137,11 @@ class Filling {
     // Also after an error: nothing may write to the regions when they are freed.
     while (this.running.size > 0) await Promise.all(this.running);
     this.check();
+  }
+
+  private keep(bytes: number): void {
+    this.metrics.reusedBytes += bytes;
+    if (bytes > 0) this.advance(bytes);
   }
 
   private async readDirectly(piece: LoadPiece): Promise<void> {

@@ -2,7 +2,7 @@ import type { SnapshotId } from '@cairn/core';
 import type { RegionExport } from '../device/device.js';
 import { GpuError } from '../errors.js';
 import type { PlannedFile, PlannedTensor } from '../plan/load-plan.js';
-import type { Lease } from '../registry/registry.js';
+import type { Lease } from '../registry/lease.js';
 
 /** Version of manifest and messages. A change that an old consumer would misread makes a new one. */
 export const PROTOCOL_VERSION = 1;

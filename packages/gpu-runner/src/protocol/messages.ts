@@ -2,7 +2,7 @@ import { isCairnError } from '@cairn/core';
 import { GpuError, type GpuErrorCode } from '../errors.js';
 import type { LoadRequest } from '../plan/request.js';
 import type { DeviceInfo } from '../device/device.js';
-import type { ModelStatus } from '../registry/registry.js';
+import type { ModelStatus } from '../registry/status.js';
 import { PROTOCOL_VERSION, type Manifest } from './manifest.js';
 
 /** A model of a volume: the newest version, or the one that `ref` names. */

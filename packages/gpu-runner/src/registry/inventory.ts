@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ChunkInfo, ReadView } from '@cairn/core';
 import type { LoadJob, RegionCopy } from '../load/loader.js';
+import { gapsOf } from '../load/pieces.js';
 import type { Region } from '../device/device.js';
 import type { LoadPlan, PlannedRead } from '../plan/load-plan.js';
 
@@ -45,6 +46,35 @@ export function refreshJob(
     else addCopy(copies, { source: regions[old.region]!, sourceOffset: old.offset, region: read.region, offset: read.offset, bytes });
   }
   return { regionBytes: plan.regionBytes, reads, copies };
+}
+
+/** What is in memory: a plan, and its inventory. */
+export interface Content {
+  plan: LoadPlan;
+  inventory: readonly InventoryItem[];
+}
+
+/**
+ * The job that turns the memory of one plan into that of another where it is: it reads what differs. Undefined when the memory is
+ * laid out otherwise: bytes between tensors would have to change, too.
+ */
+export function inPlaceJob(wanted: Content, present: Content): LoadJob | undefined {
+  if (layoutOf(wanted.plan) !== layoutOf(present.plan)) return undefined;
+  const placeOf = ({ key, read: { region, offset } }: InventoryItem): string => `${region}:${offset}:${key}`;
+  const known = new Set(present.inventory.map(placeOf));
+  const reads: PlannedRead[] = [];
+  let keptBytes = 0;
+  for (const item of wanted.inventory) {
+    if (known.has(placeOf(item))) keptBytes += item.read.runBytes * item.read.runs;
+    else addRead(reads, item.read);
+  }
+  return { regionBytes: wanted.plan.regionBytes, reads, keptBytes };
+}
+
+/** Which bytes of which regions are filled. */
+function layoutOf({ regionBytes, reads }: LoadPlan): string {
+  const filled = reads.map(({ region, offset, runBytes, runs }) => ({ region, offset, bytes: runBytes * runs }));
+  return JSON.stringify(regionBytes.map((size, number) => [size, gapsOf(size, filled.filter(({ region }) => region === number))])); // prettier-ignore
 }
 
 function* alongChunks(read: PlannedRead, chunks: readonly ChunkInfo[]): Generator<InventoryItem> {

@@ -1,11 +1,13 @@
 import { ClosedError, type ReadView, type Work } from '@cairn/core';
 import type { Device, Region } from '../device/device.js';
-import { ModelTooLargeError, OutOfMemoryError } from '../errors.js';
-import { loadRegions, type LoadOptions } from '../load/loader.js';
+import { ModelTooLargeError, NotInPlaceError, OutOfMemoryError } from '../errors.js';
+import { fillRegions, loadRegions, type LoadJob, type LoadOptions } from '../load/loader.js';
 import type { LoadMetrics } from '../load/metrics.js';
 import type { LoadPlan } from '../plan/load-plan.js';
 import type { Entry, Loaded } from './entry.js';
-import { refreshJob, takeInventory } from './inventory.js';
+import { leaseOn, type Holding, type Lease } from './lease.js';
+import type { ModelStatus, RegistryCounters } from './status.js';
+import { inPlaceJob, refreshJob, takeInventory } from './inventory.js';
 
 export interface RegistryOptions {
   device: Device;
@@ -14,53 +16,19 @@ export interface RegistryOptions {
   load?: Pick<LoadOptions, 'verify' | 'ring'>;
 }
 
-/** The right to use a loaded model. Its memory stays as it is until the last lease is released. */
-export interface Lease extends Disposable {
-  /** Known by content: equal keys are the same memory. */
-  readonly key: string;
-  /** As this caller asked for it; others may know the same bytes by other names. */
-  readonly plan: LoadPlan;
-  readonly regions: readonly Region[];
-  /** Of the load that brought the bytes here, whoever asked for it first. */
-  readonly metrics: LoadMetrics;
-  /** Whether the model was there, or on its way, before. */
-  readonly shared: boolean;
-  /** Idempotent. */
-  release(): void;
-}
-
 export interface AcquireOptions extends Work {
   /** Name of what this is a version of, such as volume and path. The newest loaded version of it gives what it has in common, and goes when nobody uses it. */
   lineage?: string;
 }
 
-/** What is loaded, and how much use it has had. */
-export interface ModelStatus {
-  key: string;
-  lineage?: string;
-  state: 'loading' | 'ready';
-  bytes: number;
-  users: number;
-}
-
-/** Counters since the start. */
-export interface RegistryCounters {
-  loads: number;
-  /** Requests that found their model there or on its way. */
-  hits: number;
-  evictions: number;
-  failures: number;
-  readBytes: number;
-  reusedBytes: number;
-}
-
 /** Loads each model once, shares it, and evicts what nobody uses when room is needed. */
 export class Registry implements AsyncDisposable {
-  readonly counters: RegistryCounters = { loads: 0, hits: 0, evictions: 0, failures: 0, readBytes: 0, reusedBytes: 0 };
+  readonly counters: RegistryCounters = { loads: 0, updates: 0, hits: 0, evictions: 0, failures: 0, readBytes: 0, reusedBytes: 0 };
   readonly budgetBytes: number;
   private readonly device: Device;
   private readonly load: Pick<LoadOptions, 'verify' | 'ring'>;
   private readonly entries = new Map<string, Entry>();
+  private readonly holdings = new WeakMap<Lease, Holding>();
   private clock = 0;
   private closed = false;
 
@@ -83,14 +51,42 @@ export class Registry implements AsyncDisposable {
     const entry = known ?? this.begin(view, plan, options);
     if (known !== undefined) this.counters.hits++;
     this.use(entry);
-    try {
-      const loaded = await settled(entry.loaded, options.signal);
-      this.supersedeOthers(entry);
-      return this.lease(entry, plan, loaded, known !== undefined);
-    } catch (error) {
-      this.unuse(entry);
-      throw error;
-    }
+    return this.whenLoaded(entry, plan, { shared: known !== undefined, signal: options.signal });
+  }
+
+  /**
+   * Changes a model's memory into that of another plan where it is: only what differs is read and written, and whoever has the
+   * memory open sees it happen. For the only lease on the model; it is used up as soon as writing begins, and gives way to the one
+   * that is returned.
+   *
+   * @throws NotInPlaceError when that cannot be done, and what taking stock throws: nothing has changed then, and the lease is held.
+   * What loading throws, and the signal's reason: the memory is that of neither version then, and freed.
+   */
+  async update(lease: Lease, view: ReadView, plan: LoadPlan, { signal, onProgress }: Work = {}): Promise<Lease> {
+    if (plan.key === lease.key && lease.held) return lease;
+    const inventory = await takeInventory(view, plan);
+    // Between these checks and the change nobody else gets a turn.
+    const holding = this.holdings.get(lease);
+    const old = holding?.entry;
+    if (this.closed || !lease.held || holding === undefined || old?.result === undefined) throw new ClosedError('lease');
+    if (old.users > 1) throw new NotInPlaceError('others use it');
+    if (this.entries.has(plan.key)) throw new NotInPlaceError('the newer version is in memory already');
+    const job = inPlaceJob({ plan, inventory }, { plan: old.plan, inventory: old.result.inventory });
+    if (job === undefined) throw new NotInPlaceError('its memory would be laid out otherwise');
+    signal?.throwIfAborted();
+    holding.held = false;
+    this.entries.delete(old.key);
+    this.counters.updates++;
+    const abort = new AbortController();
+    const loaded = this.change(view, job, old.result.regions, { ...this.load, onProgress, signal: abort.signal });
+    const entry = this.follow(
+      plan,
+      old.lineage,
+      abort,
+      loaded.then((metrics) => ({ regions: old.result!.regions, metrics, inventory })),
+    );
+    this.use(entry);
+    return this.whenLoaded(entry, plan, { shared: false, signal });
   }
 
   list(): ModelStatus[] {
@@ -135,26 +131,53 @@ export class Registry implements AsyncDisposable {
     const source = basis !== undefined && this.entries.get(basis.key) === basis ? basis : undefined;
     const abort = new AbortController();
     const loaded = this.bring(view, plan, source?.result, { ...this.load, onProgress, signal: abort.signal });
+    loaded.finally(() => source !== undefined && this.unuse(source)).catch(() => undefined);
+    this.counters.loads++;
+    return this.follow(plan, lineage, abort, loaded);
+  }
+
+  /** An entry that is there from now on, and has its result when there is one. */
+  private follow(plan: LoadPlan, lineage: string | undefined, abort: AbortController, loaded: Promise<Loaded>): Entry {
     const entry: Entry = { key: plan.key, plan, lineage, users: 0, loaded, result: undefined, lastUse: 0, abort, superseded: false };
     this.entries.set(plan.key, entry);
-    this.counters.loads++;
-    loaded
-      .then(
-        (result) => {
-          // Everybody who wanted it was gone when the last byte came.
-          if (abort.signal.aborted) for (const region of result.regions) this.device.free(region);
-          else entry.result = result;
-          this.counters.readBytes += result.metrics.readBytes;
-          this.counters.reusedBytes += result.metrics.reusedBytes;
-        },
-        () => {
-          this.counters.failures++;
-          if (this.entries.get(plan.key) === entry) this.entries.delete(plan.key);
-        },
-      )
-      .finally(() => source !== undefined && this.unuse(source))
-      .catch(() => undefined);
+    loaded.then(
+      (result) => {
+        // Everybody who wanted it was gone when the last byte came.
+        if (abort.signal.aborted) for (const region of result.regions) this.device.free(region);
+        else entry.result = result;
+        this.counters.readBytes += result.metrics.readBytes;
+        this.counters.reusedBytes += result.metrics.reusedBytes;
+      },
+      () => {
+        this.counters.failures++;
+        if (this.entries.get(plan.key) === entry) this.entries.delete(plan.key);
+      },
+    );
     return entry;
+  }
+
+  /** A lease for a user that is counted already. */
+  private async whenLoaded(entry: Entry, plan: LoadPlan, { shared, signal }: { shared: boolean; signal: Work['signal'] }): Promise<Lease> {
+    try {
+      const loaded = await settled(entry.loaded, signal);
+      this.supersedeOthers(entry);
+      const { lease, holding } = leaseOn(entry, plan, loaded, { shared, release: () => this.unuse(entry) });
+      this.holdings.set(lease, holding);
+      return lease;
+    } catch (error) {
+      this.unuse(entry);
+      throw error;
+    }
+  }
+
+  /** Fills regions that hold something: they are freed when it fails, since nobody could say what they hold then. */
+  private async change(view: ReadView, job: LoadJob, regions: readonly Region[], options: LoadOptions): Promise<LoadMetrics> {
+    try {
+      return await fillRegions(view, job, regions, this.device, options);
+    } catch (error) {
+      for (const region of regions) this.device.free(region);
+      throw error;
+    }
   }
 
   private async bring(view: ReadView, plan: LoadPlan, basis: Loaded | undefined, options: LoadOptions): Promise<Loaded> {
@@ -222,15 +245,6 @@ export class Registry implements AsyncDisposable {
     for (const region of entry.result?.regions ?? []) this.device.free(region);
   }
 
-  private lease(entry: Entry, plan: LoadPlan, { regions, metrics }: Loaded, shared: boolean): Lease {
-    let held = true;
-    const release = (): void => {
-      if (held) this.unuse(entry);
-      held = false;
-    };
-    return { key: entry.key, plan, regions, metrics, shared, release, [Symbol.dispose]: release };
-  }
-
   private use(entry: Entry): void {
     entry.users++;
     entry.lastUse = ++this.clock;
@@ -252,6 +266,7 @@ export class Registry implements AsyncDisposable {
 /** The promise, or the signal's reason as soon as it is aborted. */
 async function settled<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
+  if (signal.aborted) throw signal.reason;
   let onAbort!: () => void;
   const aborted = new Promise<never>((_resolve, reject) => {
     onAbort = () => reject(signal.reason);

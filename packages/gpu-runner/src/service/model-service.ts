@@ -5,7 +5,8 @@ import { isMissing, readModelSource } from '../plan/model-files.js';
 import { checkRequest, layoutOf } from '../plan/request.js';
 import { descriptorsOf, manifestOf, type Manifest, type ModelOrigin } from '../protocol/manifest.js';
 import type { ModelRequest } from '../protocol/messages.js';
-import type { Lease, Registry } from '../registry/registry.js';
+import type { Lease } from '../registry/lease.js';
+import type { Registry } from '../registry/registry.js';
 
 /** A model in memory, with a lease on it. */
 export interface ServedModel extends Disposable {
@@ -40,18 +41,30 @@ export class ModelService {
       const { volume, path, ref } = request;
       // Versions of one model have something in common when they are laid out alike.
       const lineage = JSON.stringify([volume, path, ref ?? 'HEAD', layoutOf(request), request.slice]);
-      const lease = await this.registry.acquire(snapshot, plan, { ...work, lineage });
-      const origin = { volume, path, snapshot: snapshot.info.id };
-      const manifest = manifestOf(origin, this.device, lease, (descriptor) => `/proc/${process.pid}/fd/${descriptor}`);
-      const descriptors = descriptorsOf(lease);
-      const release = (): void => lease.release();
-      return { origin, request, lease, descriptors, manifest, release, [Symbol.dispose]: release };
+      return this.served(request, snapshot, await this.registry.acquire(snapshot, plan, { ...work, lineage }));
     });
+  }
+
+  /**
+   * Changes a model that is loaded into what a load would give now, in the memory where it is; the given one is used up, unless
+   * there is nothing newer. @throws what `Registry.update` throws; ModelNotFoundError
+   */
+  async update(model: ServedModel, work: Work = {}): Promise<ServedModel> {
+    return this.withPlan(model.request, async (snapshot, plan, request) =>
+      this.served(request, snapshot, await this.registry.update(model.lease, snapshot, plan, work)),
+    );
   }
 
   /** What a load would give now, without loading it. */
   async look(wanted: ModelRequest): Promise<{ key: string; snapshot: string }> {
     return this.withPlan(wanted, async (snapshot, plan) => ({ key: plan.key, snapshot: snapshot.info.id }));
+  }
+
+  private served(request: ModelRequest, snapshot: Snapshot, lease: Lease): ServedModel {
+    const origin = { volume: request.volume, path: request.path, snapshot: snapshot.info.id };
+    const manifest = manifestOf(origin, this.device, lease, (descriptor) => `/proc/${process.pid}/fd/${descriptor}`);
+    const release = (): void => lease.release();
+    return { origin, request, lease, descriptors: descriptorsOf(lease), manifest, release, [Symbol.dispose]: release };
   }
 
   private async withPlan<T>(

@@ -1,0 +1,21 @@
+/** What is loaded, and how much use it has had. */
+export interface ModelStatus {
+  key: string;
+  lineage?: string;
+  state: 'loading' | 'ready';
+  bytes: number;
+  users: number;
+}
+
+/** Counters since the start. */
+export interface RegistryCounters {
+  loads: number;
+  /** In place. */
+  updates: number;
+  /** Requests that found their model there or on its way. */
+  hits: number;
+  evictions: number;
+  failures: number;
+  readBytes: number;
+  reusedBytes: number;
+}
