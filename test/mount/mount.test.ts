@@ -191,9 +191,11 @@ describe('a mount survives its process', () => {
     const { mount, path, store } = await rig({ a: 'whole', b: 'whole', c: 'whole' });
     const f = await mount('f');
     await f.close();
-    const { forgeBoot, tear } = await import('./power-cut.js');
+    const { tear } = await import('./power-cut.js');
+    const { forgeBoot } = await import('../support/forge-boot.mjs');
     edit(path('f'), { c: 'edited after the reboot' });
-    tear(path('f', 'a'), store.info().dir);
+    tear(path('f', 'a'), store.info().dir, 'zeros');
+    tear(path('f', 'b'), store.info().dir, 'empty');
     forgeBoot(store.info().dir);
     const again = await mount('f');
     expect(folder(again.dir)).toEqual({ a: 'whole', b: 'whole', c: 'edited after the reboot' });

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createHasher } from '../../packages/core/dist/hash/blake3.js';
-import { decodeState, encodeState } from '../../packages/core/dist/mount/state.js';
+import { decodeState } from '../../packages/core/dist/mount/state.js';
 import { NodeDisk } from '../../packages/core/dist/disk/node-disk.js';
 import { StatCache } from '../../packages/core/dist/mount/stat-cache.js';
 import { stampOf } from '../../packages/core/dist/stamps/stamp.js';
@@ -13,23 +13,15 @@ function states(store: string): { dir: string; id: string }[] {
   return readdirSync(join(store, 'mounts')).map((id) => ({ dir: join(store, 'mounts', id), id }));
 }
 
-/** Lets the mounts of a store believe that the machine has started anew since. */
-export function forgeBoot(store: string): void {
-  for (const { dir, id } of states(store)) {
-    const state = decodeState(readFileSync(join(dir, 'state')), id, hasher);
-    writeFileSync(join(dir, 'state'), encodeState({ ...state, bootId: 'another boot' }, hasher));
-  }
-}
-
-/** Changes the bytes of a file as a power cut does: nothing that the system says of it moves. */
-export function tear(path: string, store: string): void {
+/** Changes the bytes of a file as a power cut does: of all that the system says of it, its size at most moves. */
+export function tear(path: string, store: string, how: 'zeros' | 'empty'): void {
   const { size, atime, mtime } = statSync(path);
-  writeFileSync(path, Buffer.alloc(size));
+  writeFileSync(path, Buffer.alloc(how === 'zeros' ? size : 0));
   utimesSync(path, atime, mtime);
   for (const { dir, id } of states(store)) {
     const state = decodeState(readFileSync(join(dir, 'state')), id, hasher);
     const cache = StatCache.load(new NodeDisk(false), dir, state.seen, hasher);
-    cache.set(path.slice(state.dir.length + 1), stampOf(fs.lstatSync(path, { bigint: true })));
+    cache.set(path.slice(state.dir.length + 1), { ...stampOf(fs.lstatSync(path, { bigint: true })), size });
     cache.save(state.seen);
   }
 }

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { Child } from '../support/children.js';
 import type { Violation } from '../support/histories/judge.js';
+import { MountStage, untilWritten } from '../support/histories/mount-stage.js';
 import { Performance, Stage, type Order } from '../support/histories/stage.js';
 import { LoopDisk, whyNoLoopDisk, type CUTS as HOW, type FileSystem } from '../support/loop-disk.js';
 import { randomFrom, testSeed } from '../support/random.js';
+import { tempDir } from '../support/temp-dir.js';
 
 /** A long run sets more. */
 const CUTS = Number(process.env['CAIRN_TEST_CUTS'] ?? 20);
@@ -15,6 +17,8 @@ const KINDS: FileSystem[] = ['ext4', 'xfs'];
 const REASONS = new Map(KINDS.map((kind) => [kind, whyNoLoopDisk(kind)]));
 for (const [kind, reason] of REASONS) if (reason !== undefined) console.warn(`no power is cut on ${kind}: ${reason}`);
 const CUTS_A_KIND = CUTS / Math.max(1, [...REASONS.values()].filter((reason) => reason === undefined).length);
+
+const MOUNT_CUTS_A_KIND = Math.ceil(CUTS_A_KIND / 4);
 
 /** What actors are told besides. */
 type Way = Pick<Order, 'disk' | 'durable'>;
@@ -102,5 +106,33 @@ describe.each(KINDS)('when the power is cut, on %s,', (kind) => {
       expect(wrong).not.toEqual([]);
     },
     600_000,
+  );
+
+  onDisk.each<[string, boolean]>([
+    ['a mounted folder and its store', true],
+    ['a mounted folder alone', false],
+  ])(
+    "beneath %s: versions stay, others' files are whole, and the folder is mounted again",
+    async (_what, storeToo) => {
+      const random = randomFrom(testSeed(`power cuts of a mount on ${kind}`));
+      const disk = new LoopDisk(kind);
+      const stage = await MountStage.make({ store: storeToo ? disk.dir : tempDir(), folder: disk.dir }, { durable: true });
+      const inspector = Child.start('histories/mount-inspector.mjs', {});
+      for (let cut = 0; cut < MOUNT_CUTS_A_KIND; cut++) {
+        const [seed, writes] = [random(2 ** 31), 1 + random(40)];
+        const owner = stage.begin({ seed });
+        await untilWritten(owner, writes, random);
+        const how = random(3) === 0 ? 'flushed' : 'dropped';
+        disk.cut(how);
+        await owner.kill();
+        disk.restart();
+        const wrong = await stage.settle(owner.said, inspector, { rebooted: true });
+        expect(wrong, `cut ${cut}, journal ${how}, after ${writes} writes with seed ${seed}`).toEqual([]);
+      }
+      inspector.stop();
+      await inspector.succeeds();
+      console.log(`${kind}: ${JSON.stringify(stage.counts)}`);
+    },
+    3_600_000,
   );
 });

@@ -12,6 +12,7 @@ import type { Progress, Work } from '../types.js';
 import type { Engine } from '../volume/engine.js';
 import { FoldingNames, foldsNames } from '../volume/folding-names.js';
 import { Asides } from './asides.js';
+import { syncNames } from './durable-names.js';
 import { lstat } from './lstat.js';
 import type { FolderPlaces } from './places.js';
 import type { FolderChange } from './seen-tree.js';
@@ -81,6 +82,7 @@ class Application {
       writeBits.restore();
       clearTemporaries(places);
     }
+    syncNames(disk, places, changes);
     return { updated: this.updated, kept: [...this.kept].sort(), stamps: await this.stamps() };
   }
 

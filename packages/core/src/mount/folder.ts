@@ -12,6 +12,7 @@ import { History } from '../volume/history.js';
 import { IgnoreRules } from '../volume/ignore-rules.js';
 import { applyChanges, clearTemporaries } from './apply.js';
 import { Asides } from './asides.js';
+import { syncNames } from './durable-names.js';
 import { storeChanges } from './folder-changes.js';
 import { replaceFile } from './durable-file.js';
 import { notAMount, readFolderId } from './folder-id.js';
@@ -125,6 +126,7 @@ export class MountedFolder {
     }
     const counts = countChanges(this.staging, seen, tree.root);
     await this.makeDurable(tree.root, tree.tally);
+    syncNames(this.engine.disk, this.places, this.window.diff(seen, tree.root));
     this.tidy();
     this.save({ ...this.current, pending: { generation: head.generation, root: tree.root } });
     const committed = await commitTree({

@@ -5,11 +5,11 @@ import type { Work } from '../types.js';
 import { lstat } from './lstat.js';
 import type { FolderPlaces } from './places.js';
 import { stampIfSame } from './same-bytes.js';
-import { sameStamp, stampOf } from '../stamps/stamp.js';
+import { sameTimes, stampOf } from '../stamps/stamp.js';
 import type { StatCache } from './stat-cache.js';
 
-/** Times of files are set with the precision of a double. */
-const TIME_PRECISION_NS = 1000n;
+/** Times of files are set in whole microseconds, cut off from a double that may be just below. */
+const TIME_PRECISION_NS = 2000n;
 
 /** Files that look as this mount made or committed them, and hold something else: torn by a power cut. Reads everything. */
 export async function* tornFiles(
@@ -25,12 +25,12 @@ export async function* tornFiles(
   }
 }
 
-/** Whether nobody touched a file since this mount made or committed it. */
+/** Whether nobody touched a file since this mount made or committed it. Its size does not matter: a power cut takes that too, and moves no time. */
 function isOurs(local: string, cache: StatCache, path: string, entry: FileNode): boolean {
   const stat = lstat(local);
   if (stat?.isFile() !== true) return false;
   const known = cache.get(path);
-  if (known !== undefined) return sameStamp(known, stampOf(stat));
+  if (known !== undefined) return sameTimes(known, stampOf(stat));
   const differenceNs = stat.mtimeNs - entry.mtimeNs;
   return differenceNs < TIME_PRECISION_NS && differenceNs > -TIME_PRECISION_NS;
 }

@@ -30,3 +30,8 @@ export function isSettled(stamp: Stamp, nowMs: number): boolean {
   const limitNs = BigInt(nowMs - TICK_MS) * 1_000_000n;
   return stamp.mtimeNs <= limitNs && stamp.ctimeNs <= limitNs;
 }
+
+/** The same file, and no program has changed anything of it in between. */
+export function sameTimes(a: Stamp, b: Stamp): boolean {
+  return a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.inode === b.inode;
+}
