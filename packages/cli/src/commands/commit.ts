@@ -4,7 +4,7 @@ import { reportCommit } from '../commit-report.js';
 import type { Context } from '../context.js';
 import type { ExitCode } from '../exit-codes.js';
 import { size } from '../format.js';
-import { addMetadata } from '../metadata-option.js';
+import { withMetadata } from '../metadata-option.js';
 import { tracked } from '../progress.js';
 import { example, type Define } from '../program.js';
 import { withMount } from '../store.js';
@@ -15,15 +15,14 @@ interface CommitCommandOptions {
 }
 
 export const define: Define = (command, act) => {
-  command
+  withMetadata(command)
     .usage('[options] DIR')
     .argument('<dir>', 'a mounted folder, or a folder in one')
     .option('-m, --message <text>', 'a message for the history')
-    .option('--meta <key=value>', 'metadata of the version; repeatable. Numbers, true and false keep their type', addMetadata)
     .addHelpText(
       'after',
       example(
-        "cairn commit ./work -m 'step 1000' --meta loss=0.31",
+        "cairn commit ./work -m 'step 1000' --meta step=1000 loss=0.31",
         'Files that somebody is still writing are left out and named; the command then exits with 9.',
       ),
     )

@@ -4,7 +4,7 @@ import type { Batch, CommitOptions, CommitResult, Metadata } from '@cairn/core';
 import { reportCommit } from '../commit-report.js';
 import type { Context } from '../context.js';
 import { count, size } from '../format.js';
-import { addMetadata } from '../metadata-option.js';
+import { withMetadata } from '../metadata-option.js';
 import { tracked } from '../progress.js';
 import { STDIN, planPut, type Upload } from '../put-plan.js';
 import { example, type Define } from '../program.js';
@@ -20,7 +20,7 @@ interface PutOptions {
 }
 
 export const define: Define = (command, act) => {
-  command
+  withMetadata(command)
     .usage('[options] VOL LOCAL|- [REMOTE=/]\n       cairn put [options] VOL -t DIR LOCAL…')
     .argument('<volume>', 'VOL, or VOL:/REMOTE')
     .argument(
@@ -30,7 +30,6 @@ export const define: Define = (command, act) => {
     .option('-t, --target-directory <dir>', 'put several files and folders into this folder of the volume')
     .option('-f, --force', 'replace what is there; without it, an existing path is an error')
     .option('-m, --message <text>', 'a message for the history')
-    .option('--meta <key=value>', 'metadata of the version; repeatable. Numbers, true and false keep their type', addMetadata)
     .option('--exclude <pattern>', 'leave out what matches, with gitignore rules; repeatable', collect)
     .addHelpText(
       'after',
