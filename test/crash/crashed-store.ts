@@ -53,7 +53,7 @@ export interface DirectStore {
 export async function openDirectly(dir: string, options: StoreOptions = {}): Promise<DirectStore> {
   const disk = { durable: false };
   const engine = await StoreEngine.open(dir, { workers: 1, ...options, disk });
-  const publisher = new DirectPublisher({ dir, disk, hash: 'auto', compression: 'fast' });
+  const publisher = new DirectPublisher({ dir, disk, hash: 'auto', compression: 'fast' }, engine.lease);
   Object.assign(engine, { publisher });
   return { engine, store: new StoreHandle(engine, () => engine.shutDown(), options) };
 }

@@ -1,27 +1,23 @@
 import { changeRefs } from '../../packages/core/dist/publish/change-refs.js';
 import { changeVolume } from '../../packages/core/dist/publish/change-volume.js';
 import { commit } from '../../packages/core/dist/publish/commit.js';
-import { ensureLease, removeOwnLease } from '../../packages/core/dist/publish/leases.js';
 import type { PublishConfig } from '../../packages/core/dist/publish/messages.js';
 import { closeParts, openParts, type PublishParts } from '../../packages/core/dist/publish/parts.js';
-import type { Publisher } from '../../packages/core/dist/publish/publisher.js';
+import type { EngineClaims, Publisher } from '../../packages/core/dist/publish/publisher.js';
 import { startUp } from '../../packages/core/dist/publish/start-up.js';
-import { publishPacks, storeObjects } from '../../packages/core/dist/publish/store-objects.js';
-import { randomBytes } from 'node:crypto';
+import { publishPacks, retainTrees, storeObjects } from '../../packages/core/dist/publish/store-objects.js';
 
 /** Does on the calling thread, at once, what the publishing thread does: starting one takes longer than all that is asked of it here. */
 export class DirectPublisher implements Pick<Publisher, keyof Publisher> {
-  readonly lease = randomBytes(16).toString('hex');
+  readonly lease: string;
+  private readonly claims: EngineClaims;
   private readonly config: PublishConfig;
   private opened: PublishParts | undefined;
 
-  constructor(config: PublishConfig) {
+  constructor(config: PublishConfig, claims: EngineClaims) {
     this.config = config;
-  }
-
-  async ensureLease(): Promise<string> {
-    ensureLease(await this.parts());
-    return this.lease;
+    this.claims = claims;
+    this.lease = claims.id;
   }
 
   async catchUp(): Promise<void> {
@@ -32,8 +28,12 @@ export class DirectPublisher implements Pick<Publisher, keyof Publisher> {
     publishPacks(await this.parts(), packs);
   }
 
-  async writeObjects(...[objects]: Parameters<Publisher['writeObjects']>): Promise<{ storedBytes: number }> {
-    return storeObjects(await this.parts(), [...objects]);
+  async writeObjects(...[objects, options]: Parameters<Publisher['writeObjects']>): Promise<{ storedBytes: number }> {
+    return storeObjects(await this.parts(), [...objects], { pendingEpoch: this.claims.pendingEpoch, ...options });
+  }
+
+  async retain(...[roots]: Parameters<Publisher['retain']>): Promise<void> {
+    retainTrees(await this.parts(), roots, this.claims.pendingEpoch);
   }
 
   async change(...[change, checks = {}]: Parameters<Publisher['change']>): ReturnType<Publisher['change']> {
@@ -41,12 +41,11 @@ export class DirectPublisher implements Pick<Publisher, keyof Publisher> {
   }
 
   async commit(...[{ objects, ...order }]: Parameters<Publisher['commit']>): ReturnType<Publisher['commit']> {
-    return commit(await this.parts(), order, objects);
+    return commit(await this.parts(), { ...order, pendingEpoch: this.claims.pendingEpoch }, objects);
   }
 
   async close(): Promise<void> {
     if (this.opened === undefined) return;
-    removeOwnLease(this.opened);
     await closeParts(this.opened);
     this.opened = undefined;
   }

@@ -27,8 +27,12 @@ const KINDS: { samples: Uint8Array[]; again: Decode }[] = [
     },
   },
   {
-    samples: [records.encodePack({ id: id as PackId, sizeBytes: 1 << 28, objects: 300, owner: 'a0b1', epoch: 3, condemnedEpoch: 0 })],
-    again: (value) => records.encodePack(records.decodePack(id as PackId, KEY, value)),
+    samples: [records.encodePack({ id: id as PackId, sizeBytes: 1 << 28, objects: 300, owner: 'a0b1', epoch: 3 })],
+    again: (value) => {
+      const again = records.encodePack(records.decodePack(id as PackId, KEY, value));
+      // Version 1 had 8 bytes of zeros more.
+      return value.length === again.length + 8 ? Buffer.concat([again, Buffer.alloc(8)]) : again;
+    },
   },
   {
     samples: [
@@ -38,12 +42,21 @@ const KINDS: { samples: Uint8Array[]; again: Decode }[] = [
     again: (value) => records.encodeVolume(records.decodeVolume(id as records.VolumeId, KEY, value)),
   },
   {
-    samples: [records.encodeLease({ id, pid: 7, startTime: 8, bootId: 'boot', pidNamespace: 9, createdAtMs: 10, epoch: 11 })],
-    again: (value) => records.encodeLease(records.decodeLease(id, KEY, value)),
+    samples: [records.encodeAbsentPack(7)],
+    again: (value) => records.encodeAbsentPack(records.decodeAbsentPack(id as PackId, KEY, value).condemnedEpoch),
   },
   {
-    samples: [records.encodeState({ seq: 1, epoch: 2, packs: 3, condemnedPacks: 0, packBytes: 5 })],
-    again: (value) => records.encodeState(records.decodeState(KEY, value)),
+    samples: [records.encodeDoomedPack({ condemnedEpoch: 7, sizeBytes: 2 ** 33 })],
+    again: (value) => records.encodeDoomedPack(records.decodeDoomedPack(id as PackId, KEY, value)),
+  },
+  {
+    samples: [records.encodeState({ seq: 1, epoch: 2, packs: 3, absentPacks: 0, packBytes: 5 })],
+    again: (value) => {
+      const again = records.encodeState(records.decodeState(KEY, value));
+      // Version 1 had the same fields.
+      if (value[0] === 1) again[0] = 1;
+      return again;
+    },
   },
   { samples: [digest], again: (value) => asDigest(records.decodeDigest(KEY, value)) },
   { samples: [records.encodeNumber(2 ** 40)], again: (value) => records.encodeNumber(records.decodeNumber(KEY, value)) },

@@ -73,22 +73,31 @@ describe('objects in the index', () => {
     expect(reader.state()).toMatchObject({ packs: 2, packBytes: first.sizeBytes + second.sizeBytes });
   });
 
-  it('in a condemned pack count as absent for deduplication until a commit wants the pack back; stored again, they move to the new pack', () => {
+  it('in a condemned pack count as absent for deduplication, also when a commit wants the pack back; stored again, they move to the new pack', () => {
     const { env, reader } = openIndex();
     const [doomed, wanted, fresh] = [packOf([1]), packOf([2]), packOf([1])];
     for (const pack of [doomed, wanted]) publish(env, pack);
     writeIndex(env, (transaction) => transaction.condemnPacks([doomed.id, wanted.id]));
     reader.refresh();
-    expect(reader.state()).toMatchObject({ epoch: 1, condemnedPacks: 2 });
+    expect(reader.state()).toMatchObject({ epoch: 1, absentPacks: 2 });
     expect(reader.packOf(ObjectKind.chunk, digestOf(1))).toBeUndefined();
     expect(reader.locate(ObjectKind.chunk, digestOf(1))?.pack).toBe(doomed.id);
     const unknown = newPackId();
     expect(writeIndex(env, (transaction) => transaction.retainPacks([wanted.id, unknown]))).toEqual([unknown]);
     publish(env, fresh);
     const later = new IndexReader(env);
-    expect(later.packOf(ObjectKind.chunk, digestOf(2))).toBe(wanted.id);
+    expect(later.packOf(ObjectKind.chunk, digestOf(2))).toBeUndefined();
+    expect([...later.absentPacks()].map(({ id, condemnedEpoch }) => [id, condemnedEpoch]).sort()).toEqual(
+      [
+        [doomed.id, 1],
+        [wanted.id, 0],
+      ].sort(),
+    );
     expect(later.locate(ObjectKind.chunk, digestOf(1))?.pack).toBe(fresh.id);
-    expect(later.state().condemnedPacks).toBe(1);
+    expect(later.state().absentPacks).toBe(2);
+    writeIndex(env, (transaction) => transaction.showPacks([wanted.id]));
+    later.refresh();
+    expect(new IndexReader(env).packOf(ObjectKind.chunk, digestOf(2))).toBe(wanted.id);
   });
 });
 

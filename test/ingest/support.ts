@@ -79,13 +79,10 @@ async function makeEngine(dir: string, options: { workers?: number; disk?: DiskS
     { dir: layout.dir, disk, index: index1, hash: 'auto', compression: 'fast', claims: claims.memory, pressure: new Pressure().memory },
     workers,
   );
-  const publisher = new Publisher({
-    dir: layout.dir,
-    disk: { durable: false },
-    hash: 'auto',
-    compression: 'fast',
-    index: environment.identity,
-  });
+  const publisher = new Publisher(
+    { dir: layout.dir, disk: { durable: false }, hash: 'auto', compression: 'fast', index: environment.identity },
+    { id: '1'.repeat(32), pendingEpoch: null },
+  );
   const ingest = new Ingest({ workers: pool, publisher, claims });
   const data = new DataReader({ workers: pool, index, layout, hasher });
   const close = async (): Promise<void> => {

@@ -10,12 +10,16 @@ import { refTableOf } from '../../packages/core/src/index/ref-table.js';
 import { writeIndex } from '../../packages/core/src/index/transaction.js';
 import { listPacks } from '../../packages/core/src/pack/list-packs.js';
 import { rows } from '../../packages/core/src/pack/object-table.js';
+import type { StoreLayout } from '../../packages/core/src/pack/store-layout.js';
 import { changeVolume } from '../../packages/core/src/publish/change-volume.js';
+import { commit } from '../../packages/core/src/publish/commit.js';
+import { encodeClaims, encodeHolder, LEASE_BYTES, slotPosition, type LeaseHolder } from '../../packages/core/src/publish/lease-file.js';
+import { thisProcess } from '../../packages/core/src/publish/process-identity.js';
 import { rebuildState } from '../../packages/core/src/publish/rebuild-state.js';
 import { publishPacks, storeObjects } from '../../packages/core/src/publish/store-objects.js';
 import { newVolumeId } from '../../packages/core/src/refs/ref-table.js';
 import { readJournal } from '../../packages/core/src/refs/journal.js';
-import { makeStore, openRig, type Rig } from '../support/publish-rig.js';
+import { makeStore, openRig, orderOf, type Rig } from '../support/publish-rig.js';
 import { wish } from '../support/ref-changes.js';
 import { tempDir } from '../support/temp-dir.js';
 
@@ -172,17 +176,24 @@ describe('a commit', () => {
     expectConsistent(rig);
   });
 
-  it('brings back a condemned pack that it was deduplicated against, and is refused when that is gone', async () => {
+  it('keeps a condemned pack that what it deduplicated against lies in, and is refused when that is gone', async () => {
     const rig = await newRig();
     const volumeId = rig.create('models');
     rig.commit(volumeId, { a: 'one' });
+    const { ours, objects } = rig.edit(rig.head(volumeId).root, { b: 'one' });
+    const next = rig.edit(rig.head(volumeId).root, { c: 'one' });
+    const order = { ...orderOf(volumeId, rig.head(volumeId), ours), pendingEpoch: 0 };
+    const late = { ...orderOf(volumeId, rig.head(volumeId), next.ours), pendingEpoch: 1 };
     const pack = rig.parts.reader.packs().next().value!.id;
     writeIndex(rig.parts.env, (transaction) => transaction.condemnPacks([pack]));
-    rig.commit(volumeId, { b: 'two' }, { packs: [pack] });
+    expect(commit(rig.parts, order, objects).status).toBe('committed');
     rig.parts.reader.refresh();
-    expect(rig.parts.reader.pack(pack)).toMatchObject({ condemnedEpoch: 0 });
-    expect(codeOf(() => rig.commit(volumeId, { c: 'three' }, { packs: ['ab'.repeat(16) as typeof pack] }))).toBe('CAIRN_DAMAGED');
-    expect(rig.files(volumeId)).toEqual({ a: 'one', b: 'two' });
+    expect(rig.parts.reader.absentPack(pack)).toMatchObject({ condemnedEpoch: 0 });
+    expect(rig.files(volumeId)).toEqual({ a: 'one', b: 'one' });
+
+    writeIndex(rig.parts.env, (transaction) => transaction.condemnPacks([pack]));
+    writeIndex(rig.parts.env, (transaction) => transaction.doomPacks([pack]));
+    expect(codeOf(() => commit(rig.parts, late, next.objects))).toBe('CAIRN_DAMAGED');
   });
 
   it('over the size limit is refused, leaves no bytes behind, and smaller ones still fit', async () => {
@@ -317,7 +328,6 @@ describe('names, tags and histories', () => {
       {},
     );
     expect(volume).toMatchObject({ name: undefined, ephemeralOwner: rig.parts.lease });
-    expect(rig.parts.reader.lease(rig.parts.lease)).toMatchObject({ pid: process.pid });
     expectConsistent(rig);
   });
 
@@ -360,6 +370,13 @@ describe('names, tags and histories', () => {
   });
 });
 
+function writeLease(layout: StoreLayout, id: string, holder: LeaseHolder): void {
+  const bytes = new Uint8Array(LEASE_BYTES);
+  bytes.set(encodeHolder(holder));
+  bytes.set(encodeClaims(0, { since: 0, pins: [], pendingEpoch: null }), slotPosition(0));
+  writeFileSync(layout.leasePath(id), bytes);
+}
+
 describe('a store that is opened again', () => {
   it('is refused for writing when its index is lost, rather than looking empty', async () => {
     const rig = await newRig();
@@ -375,27 +392,18 @@ describe('a store that is opened again', () => {
 
   it('loses the unfinished packs and the leases of dead processes, and nothing of living ones', async () => {
     const rig = await newRig();
-    const { layout, env } = rig.parts;
+    const { layout } = rig.parts;
     const id = [...'abcd'].map((letter) => letter.repeat(32));
-    const here = { startTime: 1, bootId: '', pidNamespace: 0, createdAtMs: 0, epoch: 0 };
     rig.commit(rig.create('models'), { a: 'one' });
-    const self = rig.parts.reader.lease(rig.parts.lease)!;
-    writeIndex(env, (transaction) => {
-      transaction.putLease({ ...self, id: id[0]! });
-      transaction.putLease({ ...self, id: id[1]!, startTime: self.startTime + 1 });
-      transaction.putLease({ ...here, id: id[2]!, pid: 1, bootId: self.bootId, pidNamespace: self.pidNamespace + 1 });
-      transaction.putLease({ ...self, id: id[3]!, bootId: 'another boot' });
-    });
+    const self = { ...thisProcess(), createdAtMs: 0, index: rig.parts.env.identity };
+    writeLease(layout, id[0]!, self);
+    writeLease(layout, id[1]!, { ...self, startTime: self.startTime + 1 });
+    writeLease(layout, id[2]!, { ...self, pid: 1, pidNamespace: self.pidNamespace + 1 });
+    writeLease(layout, id[3]!, { ...self, bootId: 'another boot' });
     for (const owner of [...id, 'e'.repeat(32)]) writeFileSync(layout.incomingPath(owner, owner as never), 'unfinished');
     writeFileSync(join(layout.refsDir, '.0123456789abcdef.tmp'), 'unfinished');
     const next = (await openRig(layout.dir)).start();
-    next.parts.reader.refresh();
-    expect(
-      next.parts.reader
-        .leases()
-        .map((lease) => lease.id)
-        .sort(),
-    ).toEqual([self.id, id[0], id[2]].sort());
+    expect(readdirSync(next.parts.layout.leasesDir).sort()).toEqual([id[0], id[2]]);
     expect(
       readdirSync(layout.incomingDir)
         .map((name) => name.slice(0, 32))

@@ -9,11 +9,12 @@ import { createHasher } from '../../packages/core/src/hash/blake3.js';
 import { digestToHex } from '../../packages/core/src/hash/digest.js';
 import { ObjectKind } from '../../packages/core/src/hash/object-kind.js';
 import { refTableOf } from '../../packages/core/src/index/ref-table.js';
+import { listLeases } from '../../packages/core/src/publish/leases.js';
 import { rebuildState } from '../../packages/core/src/publish/rebuild-state.js';
 import { newVolumeId, type VolumeId } from '../../packages/core/src/refs/ref-table.js';
 import { decodeSnapshotRecord } from '../../packages/core/src/snapshot/record.js';
 import type { FaultyDiskOptions } from '../support/faulty-disk.mjs';
-import { makeStore, openRig, type Rig } from '../support/publish-rig.js';
+import { makeStore, noLease, openRig, type Rig } from '../support/publish-rig.js';
 import { tempDir } from '../support/temp-dir.js';
 
 const run = promisify(execFile);
@@ -84,7 +85,7 @@ describe('several processes', () => {
     const rig = (await openRig(dir)).start();
     expect(historyOf(rig, volumeId).sort()).toEqual(names);
     expect(Object.keys(rig.files(volumeId)).sort()).toEqual(names);
-    expect(rig.parts.reader.leases()).toEqual([]);
+    expect(listLeases(rig.parts.layout)).toEqual({ alive: [], dead: [], unreadable: [] });
     expectAgreement(rig);
   });
 
@@ -103,7 +104,7 @@ describe('several processes', () => {
       expect(history).toEqual([...killed.acknowledged, ...unknown, 'after0']);
       expect(unknown.length).toBeLessThanOrEqual(1);
       expect(Object.keys(rig.files(volumeId)).sort()).toEqual([...history].sort());
-      expect(rig.parts.reader.leases()).toEqual([]);
+      expect(listLeases(rig.parts.layout)).toEqual({ alive: [], dead: [], unreadable: [] });
       expectAgreement(rig);
       await rig.close();
       if (killed.signal === null) break;
@@ -154,17 +155,13 @@ describe('a publisher', () => {
   it('whose thread dies rejects what is waiting, and starts another for the next call', async () => {
     const { dir, volumeId } = await newVolume();
     const flag = join(tempDir(), 'die');
-    const publisher = new Publisher({
-      dir,
-      disk: { durable: false, module: EXITING, options: { flag } },
-      hash: 'auto',
-      compression: 'fast',
-    });
+    const disk = { durable: false, module: EXITING, options: { flag } };
+    const publisher = new Publisher({ dir, disk, hash: 'auto', compression: 'fast' }, noLease());
     await publisher.change({ type: 'volume-renamed', volumeId, name: 'first' });
     writeFileSync(flag, '');
     const bytes = new Uint8Array(10);
     const object = { kind: ObjectKind.chunk, digest: hasher.digest(bytes), bytes };
-    const outcomes = await Promise.allSettled([publisher.writeObjects([object]), publisher.ensureLease()]);
+    const outcomes = await Promise.allSettled([publisher.writeObjects([object]), publisher.catchUp()]);
     expect(outcomes.map((outcome) => outcome.status === 'rejected' && isCairnError(outcome.reason) && outcome.reason.code)).toEqual([
       'CAIRN_WORKER_DIED',
       'CAIRN_WORKER_DIED',
@@ -179,7 +176,7 @@ describe('a publisher', () => {
 
   it('brings errors over as what they were, and refuses calls once it is closed', async () => {
     const { dir, volumeId } = await newVolume();
-    const publisher = new Publisher({ dir, disk: { durable: false }, hash: 'auto', compression: 'fast' });
+    const publisher = new Publisher({ dir, disk: { durable: false }, hash: 'auto', compression: 'fast' }, noLease());
     const codeOf = (call: Promise<unknown>): Promise<string> =>
       call.then(
         () => 'ok',
@@ -190,13 +187,16 @@ describe('a publisher', () => {
     );
     expect(await codeOf(publisher.change({ type: 'volume-deleted', volumeId }))).toBe('ok');
     await Promise.all([publisher.close(), publisher.close()]);
-    expect(await codeOf(publisher.ensureLease())).toBe('CAIRN_CLOSED');
+    expect(await codeOf(publisher.catchUp())).toBe('CAIRN_CLOSED');
   });
 
   it('finds that the index was replaced under it', async () => {
     const { dir } = await newVolume();
-    const publisher = new Publisher({ dir, disk: { durable: false }, hash: 'auto', compression: 'fast', index: { dev: 1, ino: 1 } });
-    await expect(publisher.ensureLease()).rejects.toMatchObject({ code: 'CAIRN_INDEX_REPLACED' });
+    const publisher = new Publisher(
+      { dir, disk: { durable: false }, hash: 'auto', compression: 'fast', index: { dev: 1, ino: 1 } },
+      noLease(),
+    );
+    await expect(publisher.catchUp()).rejects.toMatchObject({ code: 'CAIRN_INDEX_REPLACED' });
     await publisher.close();
   });
 });

@@ -1,6 +1,7 @@
 // Commits files one after another as a process of its own, through the built package, and writes a line per acknowledged one.
 // Usage: node commit-process.mjs '{"dir","volumeId","prefix","count","faults"?,"close"?,"exitAfterMs"?}'
 import { writeSync } from 'node:fs';
+import { openDisk } from '../../packages/core/dist/disk/open-disk.js';
 import { createHasher } from '../../packages/core/dist/hash/blake3.js';
 import { IndexEnvironment } from '../../packages/core/dist/index/environment.js';
 import { IndexReader } from '../../packages/core/dist/index/reader.js';
@@ -9,6 +10,7 @@ import { ObjectReader } from '../../packages/core/dist/objects/object-reader.js'
 import { Staging } from '../../packages/core/dist/objects/staging.js';
 import { PackFiles } from '../../packages/core/dist/pack/pack-files.js';
 import { StoreLayout } from '../../packages/core/dist/pack/store-layout.js';
+import { OwnLease } from '../../packages/core/dist/publish/own-lease.js';
 import { Publisher } from '../../packages/core/dist/publish/publisher.js';
 import { decodeSnapshotRecord } from '../../packages/core/dist/snapshot/record.js';
 import { stagedBelow } from '../../packages/core/dist/snapshot/staged-below.js';
@@ -23,7 +25,16 @@ const env = IndexEnvironment.open(layout.indexDir, { durable: false });
 const reader = new IndexReader(env);
 const hasher = createHasher();
 const objects = new ObjectReader(reader, new PackFiles(layout), hasher);
-const publisher = new Publisher({ dir, disk, hash: 'auto', compression: 'fast', index: env.identity });
+const lease = new OwnLease({
+  disk: await openDisk(disk),
+  layout,
+  index: reader,
+  identity: env.identity,
+  writable: true,
+  warn: () => undefined,
+});
+lease.ensure();
+const publisher = new Publisher({ dir, disk, hash: 'auto', compression: 'fast', index: env.identity }, lease);
 
 // Counted from the first commit on.
 const exit = () => exitAfterMs !== undefined && setTimeout(() => process.exit(0), exitAfterMs);
@@ -47,7 +58,6 @@ for (let i = 0; i < count; i++) {
     keepUnchanged: false,
     policy: 'fail',
     refuseFileOverFolder: false,
-    packs: [],
     objects: [...stagedBelow(staging, ours)],
   });
   writeSync(1, `${name}\n`);
@@ -55,5 +65,6 @@ for (let i = 0; i < count; i++) {
 }
 if (close) {
   await publisher.close();
+  lease.remove();
   await env.close();
 }

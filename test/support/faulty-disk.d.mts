@@ -10,6 +10,7 @@ export interface FaultyDiskOptions {
   persistent?: boolean;
   counter?: SharedArrayBuffer;
   counterFile?: string;
+  leases?: boolean;
 }
 declare const faultyDisk: (inner: Disk, options: FaultyDiskOptions, wrap: Parameters<DiskModule>[2]) => Disk;
 export default faultyDisk;

@@ -13,6 +13,7 @@ import os from 'node:os';
  *                 'tear': a write gets half its bytes out, then the process dies
  * - `times`       how many counted calls in a row fail, from `failAt` on; 1 when absent
  * - `persistent`  true: every counted call from `failAt` on fails, as on a disk that stays full
+ * - `leases`      true: calls for leases count too; otherwise they do not, since an engine that cannot let go of something need not tell
  * - `counter`     SharedArrayBuffer of 4 bytes: one count for all threads that share it
  * - `counterFile` path: one count for all processes, a byte a call; survives a kill
  */
@@ -44,14 +45,16 @@ export default function faultyDisk(inner, options, wrapIoError) {
     throw wrapIoError(cause, `cannot ${kind} ${path}`);
   };
 
+  const exempt = (path) => options.leases !== true && /[\\/]leases([\\/]|$)/.test(path);
+
   const guarded = (kind, path, action) => {
-    const mode = fault(kind);
+    const mode = exempt(path) ? undefined : fault(kind);
     if (mode !== undefined) raise(kind, mode, path);
     return action();
   };
 
   return {
-    create: (path) => guarded('create', path, () => new FaultyFile(inner.create(path), fault, raise)),
+    create: (path) => guarded('create', path, () => (exempt(path) ? inner.create(path) : new FaultyFile(inner.create(path), fault, raise))),
     mkdir: (path) => guarded('mkdir', path, () => inner.mkdir(path)),
     rename: (from, to) => guarded('rename', to, () => inner.rename(from, to)),
     link: (from, to) => guarded('link', to, () => inner.link(from, to)),

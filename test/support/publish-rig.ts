@@ -35,6 +35,9 @@ export async function openRig(dir: string, faults?: FaultyDiskOptions, config: P
   return rig;
 }
 
+/** What a publisher is told of a lease that no file tells of. */
+export const noLease = (): { id: string; pendingEpoch: null } => ({ id: rigLease(), pendingEpoch: null });
+
 let leases = 0;
 const rigLease = (): string => (++leases).toString(16).padStart(32, '0');
 
@@ -73,7 +76,7 @@ export class Rig {
   commit(volumeId: VolumeId, edits: Edits, options: Partial<CommitRequest> = {}): CommitOutcome {
     const base = options.base ?? this.head(volumeId);
     const { ours, objects } = this.edit(base.root, edits);
-    return commit(this.parts, { ...orderOf(volumeId, base, ours), ...options }, objects);
+    return commit(this.parts, { ...orderOf(volumeId, base, ours), pendingEpoch: null, ...options }, objects);
   }
 
   edit(root: ManifestRoot, edits: Edits): { ours: ManifestRoot; objects: CommitRequest['objects'] } {
@@ -120,6 +123,5 @@ export function orderOf(
     keepUnchanged: false,
     policy: 'last-write-wins',
     refuseFileOverFolder: false,
-    packs: [],
   };
 }

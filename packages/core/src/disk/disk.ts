@@ -44,4 +44,12 @@ export interface DiskSpec {
   module?: string;
   /** Handed to that module. */
   options?: unknown;
+  /** What a test takes out, to see that without it something is lost. */
+  without?: Protection;
 }
+
+/**
+ * What keeps a collection from taking what is in use: the readers' leases, the memory of snapshots that were removed while they were
+ * read, the wait for references that no commit has yet, and the second look at what those refer to.
+ */
+export type Protection = 'leases' | 'removed' | 'pending' | 'revive';

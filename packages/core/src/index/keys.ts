@@ -9,23 +9,27 @@ import type { VolumeId } from '../refs/ref-table.js';
  *   01                                 state of the index as a whole
  *   10 kind:1 digest:32                object -> location
  *   20 pack:16                         sealed pack
+ *   21 pack:16                         the same, when it counts as absent for deduplication
+ *   22 pack:16                         pack that is out of the index, and whose file is to be deleted
  *   30 volume:16                       volume
  *   31 name                            volume's name -> its id
  *   32 volume:16 generation:8          surviving snapshot of a volume
  *   33 volume:16 snapshot:32           the same by id -> its generation
  *   34 volume:16 tag                   tag -> snapshot
- *   40 lease:16                        lease
+ *   35 seq:8 snapshot:32               snapshot that a change of that number took out of a history
  */
 const Family = {
   state: 0x01,
   object: 0x10,
   pack: 0x20,
+  absentPack: 0x21,
+  doomedPack: 0x22,
   volume: 0x30,
   name: 0x31,
   generation: 0x32,
   snapshot: 0x33,
   tag: 0x34,
-  lease: 0x40,
+  removed: 0x35,
 } as const;
 
 const ID_BYTES = 16;
@@ -36,6 +40,11 @@ export const OBJECT_KEY_BYTES = 2 + DIGEST_BYTES;
 export interface KeyRange {
   start: Uint8Array;
   end: Uint8Array;
+}
+
+/** The next key that there can be. */
+export function after(key: Uint8Array): Uint8Array {
+  return Buffer.concat([key, Uint8Array.of(0)]);
 }
 
 export const STATE_KEY = Buffer.from([Family.state]);
@@ -60,6 +69,15 @@ export function packKey(id: PackId): Uint8Array {
   return join(Family.pack, packIdToBytes(id));
 }
 
+export function absentPackKey(id: PackId): Uint8Array {
+  return join(Family.absentPack, packIdToBytes(id));
+}
+
+export function doomedPackKey(id: PackId): Uint8Array {
+  return join(Family.doomedPack, packIdToBytes(id));
+}
+
+/** Of a key of any of the three families of packs. */
 export function parsePackKey(key: Uint8Array): PackId {
   return packIdFromBytes(key, 1);
 }
@@ -77,10 +95,7 @@ export function nameKey(name: string): Uint8Array {
 }
 
 export function generationKey(volume: VolumeId, generation: number): Uint8Array {
-  const key = Buffer.allocUnsafe(AFTER_ID + 8);
-  key.set(join(Family.generation, idBytes(volume)));
-  key.writeBigUInt64BE(BigInt(generation), AFTER_ID);
-  return key;
+  return join(Family.generation, idBytes(volume), bigEndian(generation));
 }
 
 export function parseGenerationKey(key: Uint8Array): number {
@@ -103,18 +118,20 @@ export function parseTagKey(key: Uint8Array): string {
   return Buffer.from(key).toString('utf8', AFTER_ID);
 }
 
-export function leaseKey(id: string): Uint8Array {
-  return join(Family.lease, idBytes(id));
+export function removedKey(seq: number, snapshot: Uint8Array): Uint8Array {
+  return join(Family.removed, bigEndian(seq), snapshot);
 }
 
-export function parseLeaseKey(key: Uint8Array): string {
-  return idText(key);
+export function parseRemovedKey(key: Uint8Array): { seq: number; snapshot: Digest } {
+  return { seq: Number(Buffer.from(key).readBigUInt64BE(1)), snapshot: copyDigest(key, 1 + 8) };
 }
 
 export const OBJECTS = allOf(join(Family.object));
 export const PACKS = allOf(join(Family.pack));
 export const VOLUMES = allOf(join(Family.volume));
-export const LEASES = allOf(join(Family.lease));
+export const ABSENT_PACKS = allOf(join(Family.absentPack));
+export const DOOMED_PACKS = allOf(join(Family.doomedPack));
+export const REMOVED = allOf(join(Family.removed));
 
 export function generationsOf(volume: VolumeId): KeyRange {
   return allOf(join(Family.generation, idBytes(volume)));
@@ -152,6 +169,12 @@ function successor(prefix: Uint8Array): Uint8Array {
   const next = Buffer.from(prefix.subarray(0, length));
   next[length - 1]!++;
   return next;
+}
+
+function bigEndian(value: number): Uint8Array {
+  const bytes = Buffer.allocUnsafe(8);
+  bytes.writeBigUInt64BE(BigInt(value));
+  return bytes;
 }
 
 function idBytes(id: string): Uint8Array {

@@ -5,7 +5,7 @@ import { type IndexEnvironment, translate } from './environment.js';
 import * as keys from './keys.js';
 import * as records from './records.js';
 import { checkedLength } from './records.js';
-import type { IndexState, LeaseRecord, Location, PackRecord, VolumeId, VolumeRecord } from './records.js';
+import type { AbsentPack, DoomedPack, IndexState, Location, PackRecord, RemovedSnapshot, VolumeId, VolumeRecord } from './records.js';
 
 export interface IndexedObject extends Location {
   kind: ObjectKind;
@@ -19,8 +19,8 @@ export interface IndexedObject extends Location {
 export class IndexReader {
   private readonly env: IndexEnvironment;
   private readonly lookupKey = Buffer.alloc(keys.OBJECT_KEY_BYTES);
-  private condemned: { epoch: number; packs: Set<PackId> } = { epoch: 0, packs: new Set() };
-  private condemnedIsFresh = false;
+  private absent: { epoch: number; packs: Set<PackId> } = { epoch: -1, packs: new Set() };
+  private absentIsFresh = false;
   private readonly packIds = new PackIdCache();
 
   constructor(env: IndexEnvironment) {
@@ -36,7 +36,7 @@ export class IndexReader {
   }
 
   /**
-   * The pack that holds an object, when it may be deduplicated against: not when that pack is condemned.
+   * The pack that holds an object, when it may be deduplicated against: not when that pack is condemned, or kept for others only.
    * The digest is the 32 bytes at `offset`. Made for hundreds of thousands of calls a second; `refresh` before each batch of them.
    */
   packOf(kind: ObjectKind, digest: Uint8Array, offset = 0): PackId | undefined {
@@ -45,7 +45,7 @@ export class IndexReader {
     if (stored === undefined) return undefined;
     if (checkedLength(key, stored) < PACK_ID_BYTES) throw records.damagedIndex(key);
     const pack = this.packIds.at(stored);
-    return this.condemnedPacks().has(pack) ? undefined : pack;
+    return this.absentNow().has(pack) ? undefined : pack;
   }
 
   volumeByName(name: string): VolumeRecord | undefined {
@@ -114,42 +114,66 @@ export class IndexReader {
     return this.range(keys.PACKS, (key, value) => records.decodePack(keys.parsePackKey(key), key, value));
   }
 
+  /** The objects after a key, some thousands of them at most, and the key to go on from: one look at an index of any size. */
+  objectsAfter(start: Uint8Array | undefined, limit: number): { objects: IndexedObject[]; next: Uint8Array | undefined } {
+    const range = start === undefined ? keys.OBJECTS : { start: keys.after(start), end: keys.OBJECTS.end };
+    const objects: IndexedObject[] = [];
+    let last: Uint8Array | undefined;
+    const items = this.range({ ...range, limit }, (key, value) => {
+      last = key;
+      return { ...keys.parseObjectKey(key), ...records.decodeLocation(key, value) };
+    });
+    for (const object of items) objects.push(object);
+    return { objects, next: objects.length < limit ? undefined : last };
+  }
+
   /** Every object and where it lies, by kind and digest. */
   objects(): Generator<IndexedObject> {
     return this.range(keys.OBJECTS, (key, value) => ({ ...keys.parseObjectKey(key), ...records.decodeLocation(key, value) }));
   }
 
-  lease(id: string): LeaseRecord | undefined {
-    return this.read(keys.leaseKey(id), (key, value) => records.decodeLease(id, key, value));
+  /** Whether a pack counts as absent, and why; undefined: it does not. */
+  absentPack(id: PackId): AbsentPack | undefined {
+    return this.read(keys.absentPackKey(id), (key, value) => records.decodeAbsentPack(id, key, value));
   }
 
-  leases(): LeaseRecord[] {
-    return [...this.range(keys.LEASES, (key, value) => records.decodeLease(keys.parseLeaseKey(key), key, value))];
+  absentPacks(): Generator<AbsentPack> {
+    return this.range(keys.ABSENT_PACKS, (key, value) => records.decodeAbsentPack(keys.parsePackKey(key), key, value));
+  }
+
+  doomedPack(id: PackId): DoomedPack | undefined {
+    return this.read(keys.doomedPackKey(id), (key, value) => records.decodeDoomedPack(id, key, value));
+  }
+
+  doomedPacks(): Generator<DoomedPack> {
+    return this.range(keys.DOOMED_PACKS, (key, value) => records.decodeDoomedPack(keys.parsePackKey(key), key, value));
+  }
+
+  /** Snapshots that left their histories, oldest change first. */
+  removedSnapshots(): Generator<RemovedSnapshot> {
+    return this.range(keys.REMOVED, (key, value) => ({ ...keys.parseRemovedKey(key), volume: records.decodeVolumeId(key, value) }));
   }
 
   refresh(): void {
     this.env.refresh();
-    this.condemnedIsFresh = false;
+    this.absentIsFresh = false;
   }
 
   close(): Promise<void> {
     return this.env.close();
   }
 
-  /**
-   * Looked at once per refresh, and read again only in a new epoch: a pack that a commit wanted back meanwhile is then
-   * still taken for condemned, which costs storing a chunk twice.
-   */
-  private condemnedPacks(): Set<PackId> {
-    if (!this.condemnedIsFresh) {
-      const { epoch, condemnedPacks } = this.state();
-      if (epoch !== this.condemned.epoch) {
-        const all = condemnedPacks === 0 ? [] : [...this.packs()].filter((pack) => pack.condemnedEpoch > 0);
-        this.condemned = { epoch, packs: new Set(all.map((pack) => pack.id)) };
+  /** Looked at once per refresh, and read again only in a new epoch: whoever adds to these packs begins one. */
+  private absentNow(): Set<PackId> {
+    if (!this.absentIsFresh) {
+      const { epoch, absentPacks } = this.state();
+      if (epoch !== this.absent.epoch) {
+        const all = absentPacks === 0 ? [] : [...this.absentPacks(), ...this.doomedPacks()];
+        this.absent = { epoch, packs: new Set(all.map(({ id }) => id)) };
       }
-      this.condemnedIsFresh = true;
+      this.absentIsFresh = true;
     }
-    return this.condemned.packs;
+    return this.absent.packs;
   }
 
   private read<T>(key: Uint8Array, decode: (key: Uint8Array, value: Uint8Array) => T): T | undefined {
@@ -166,7 +190,11 @@ export class IndexReader {
     }
   }
 
-  private *range<T>(range: keys.KeyRange, decode: (key: Uint8Array, value: Uint8Array) => T, reverse = false): Generator<T> {
+  private *range<T>(
+    range: keys.KeyRange & { limit?: number },
+    decode: (key: Uint8Array, value: Uint8Array) => T,
+    reverse = false,
+  ): Generator<T> {
     const bounds = reverse ? { start: range.end, end: range.start, reverse, exclusiveStart: true, inclusiveEnd: true } : range;
     for (const { key, value } of this.env.db.getRange(bounds)) {
       // No Buffer, as values.

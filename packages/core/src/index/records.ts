@@ -29,12 +29,36 @@ export interface PackRecord {
   id: PackId;
   sizeBytes: number;
   objects: number;
-  /** Lease that published it: what no commit refers to yet belongs to that engine. */
+  /** Lease that published it: what no commit refers to yet belongs to that engine. Empty: nobody's. */
   owner: string;
   /** Epoch of the index when it was published. */
   epoch: number;
-  /** Epoch in which a collection condemned it; 0: it is not. */
+}
+
+/** Why a pack counts as absent for deduplication, although its objects can be read. */
+export interface AbsentPack {
+  id: PackId;
+  /**
+   * Epoch in which a collection condemned it; 0: it is kept, since something needs it or since nobody knows yet. What its nodes
+   * refer to may be gone, so that nothing new may be built on them.
+   */
   condemnedEpoch: number;
+}
+
+/** A pack that is on its way out: not in the index any more, but for objects that still point at it, and its file. */
+export interface DoomedPack {
+  id: PackId;
+  /** Epoch in which it was condemned. */
+  condemnedEpoch: number;
+  sizeBytes: number;
+}
+
+/** A snapshot that was taken out of a history. Readers that were there before may still have it open. */
+export interface RemovedSnapshot {
+  /** Number of the change that did it. */
+  seq: number;
+  snapshot: Digest;
+  volume: VolumeId;
 }
 
 /** A volume, without its history. */
@@ -50,20 +74,6 @@ export interface VolumeRecord {
   ephemeralOwner?: string;
 }
 
-/** A record that a live engine uses packs and snapshots. Which process it is: pid, start time, boot, pid namespace. */
-export interface LeaseRecord {
-  id: string;
-  pid: number;
-  /** In clock ticks since boot, from /proc; 0 where unknown. */
-  startTime: number;
-  /** Empty where unknown. */
-  bootId: string;
-  /** Inode of the pid namespace; 0 where there is none. */
-  pidNamespace: number;
-  createdAtMs: number;
-  epoch: number;
-}
-
 /** The index as a whole. */
 export interface IndexState {
   /** Number of the last change of the ref journal that is in the index. */
@@ -71,13 +81,13 @@ export interface IndexState {
   /** Counts collections. */
   epoch: number;
   packs: number;
-  /** Of those, condemned ones. */
-  condemnedPacks: number;
+  /** Packs that count as absent for deduplication, doomed ones among them. */
+  absentPacks: number;
   /** Bytes of all packs that the index knows. */
   packBytes: number;
 }
 
-export const INITIAL_STATE: IndexState = { seq: 0, epoch: 0, packs: 0, condemnedPacks: 0, packBytes: 0 };
+export const INITIAL_STATE: IndexState = { seq: 0, epoch: 0, packs: 0, absentPacks: 0, packBytes: 0 };
 
 /** A record, or its key, is not what was written. */
 export function damagedIndex(key: Uint8Array, cause?: unknown): DamageError {
@@ -135,18 +145,32 @@ export function decodeLocation(key: Uint8Array, value: Uint8Array): Location {
 }
 
 export function encodePack(pack: PackRecord): Uint8Array {
-  return new ByteWriter().u64(pack.sizeBytes).u32(pack.objects).text(pack.owner).u64(pack.epoch).u64(pack.condemnedEpoch).finish();
+  return new ByteWriter().u64(pack.sizeBytes).u32(pack.objects).text(pack.owner).u64(pack.epoch).finish();
 }
 
 export function decodePack(id: PackId, key: Uint8Array, value: Uint8Array): PackRecord {
-  return reading(key, value, (reader) => ({
-    id,
-    sizeBytes: reader.u64(),
-    objects: reader.u32(),
-    owner: reader.text(),
-    epoch: reader.u64(),
-    condemnedEpoch: reader.u64(),
-  }));
+  return reading(key, value, (reader) => {
+    const [sizeBytes, objects, owner, epoch] = [reader.u64(), reader.u32(), reader.text(), reader.u64()];
+    // Version 1 had one field more, always 0.
+    if (reader.remaining > 0 && reader.u64() !== 0) throw damagedIndex(key);
+    return { id, sizeBytes, objects, owner, epoch };
+  });
+}
+
+export function encodeAbsentPack(condemnedEpoch: number): Uint8Array {
+  return new ByteWriter(8).u64(condemnedEpoch).finish();
+}
+
+export function decodeAbsentPack(id: PackId, key: Uint8Array, value: Uint8Array): AbsentPack {
+  return reading(key, value, (reader) => ({ id, condemnedEpoch: reader.u64() }));
+}
+
+export function encodeDoomedPack({ condemnedEpoch, sizeBytes }: Omit<DoomedPack, 'id'>): Uint8Array {
+  return new ByteWriter(16).u64(condemnedEpoch).u64(sizeBytes).finish();
+}
+
+export function decodeDoomedPack(id: PackId, key: Uint8Array, value: Uint8Array): DoomedPack {
+  return reading(key, value, (reader) => ({ id, condemnedEpoch: reader.u64(), sizeBytes: reader.u64() }));
 }
 
 export function encodeVolume(volume: VolumeRecord): Uint8Array {
@@ -167,24 +191,9 @@ export function decodeVolume(id: VolumeId, key: Uint8Array, value: Uint8Array): 
   });
 }
 
-export function encodeLease(lease: LeaseRecord): Uint8Array {
-  const writer = new ByteWriter().u32(lease.pid).u64(lease.startTime).text(lease.bootId).u64(lease.pidNamespace);
-  return writer.u64(lease.createdAtMs).u64(lease.epoch).finish();
-}
-
-export function decodeLease(id: string, key: Uint8Array, value: Uint8Array): LeaseRecord {
-  return reading(key, value, (reader) => ({
-    id,
-    pid: reader.u32(),
-    startTime: reader.u64(),
-    bootId: reader.text(),
-    pidNamespace: reader.u64(),
-    createdAtMs: reader.u64(),
-    epoch: reader.u64(),
-  }));
-}
-
-const STATE_VERSION = 1;
+/** Version 1 knew no collections. It is read as it is, and becomes version 2 with the first change. */
+const STATE_VERSION = 2;
+const OLDEST_STATE_VERSION = 1;
 
 export function encodeState(state: IndexState): Uint8Array {
   return new ByteWriter()
@@ -192,16 +201,17 @@ export function encodeState(state: IndexState): Uint8Array {
     .u64(state.seq)
     .u64(state.epoch)
     .u64(state.packs)
-    .u64(state.condemnedPacks)
+    .u64(state.absentPacks)
     .u64(state.packBytes)
     .finish();
 }
 
 /** @throws StoreFormatError for the index of a newer version. */
 export function decodeState(key: Uint8Array, value: Uint8Array): IndexState {
-  if (value[0] !== STATE_VERSION) {
+  const version = value[0] ?? 0;
+  if (version < OLDEST_STATE_VERSION || version > STATE_VERSION) {
     throw new StoreFormatError(
-      `the index has version ${value[0]}, which this version of Cairn does not know`,
+      `the index has version ${version}, which this version of Cairn does not know`,
       'open the store with a newer version of Cairn',
     );
   }
@@ -209,7 +219,7 @@ export function decodeState(key: Uint8Array, value: Uint8Array): IndexState {
     seq: reader.u64(),
     epoch: reader.u64(),
     packs: reader.u64(),
-    condemnedPacks: reader.u64(),
+    absentPacks: reader.u64(),
     packBytes: reader.u64(),
   }));
 }

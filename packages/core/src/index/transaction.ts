@@ -1,5 +1,6 @@
 import { digestFromHex, type Digest } from '../hash/digest.js';
 import type { SealedPack } from '../pack/footer.js';
+import type { ObjectKind } from '../hash/object-kind.js';
 import { readRow, rowCount, type ObjectTable } from '../pack/object-table.js';
 import { packIdToBytes, type PackId } from '../pack/pack-id.js';
 import type { RefChange, RefTable } from '../refs/ref-table.js';
@@ -7,7 +8,7 @@ import { type IndexEnvironment } from './environment.js';
 import * as keys from './keys.js';
 import { IndexReader } from './reader.js';
 import * as records from './records.js';
-import type { IndexState, LeaseRecord, PackRecord, VolumeId, VolumeRecord } from './records.js';
+import type { AbsentPack, IndexState, PackRecord, VolumeId, VolumeRecord } from './records.js';
 
 /** Keys per transaction when packs are published: after much larger ones LMDB's later commits stay slow. */
 export const KEYS_PER_TRANSACTION = 4096;
@@ -26,7 +27,7 @@ export class IndexTransaction {
     this.put(keys.STATE_KEY, records.encodeState({ ...this.reader.state(), ...change }));
   }
 
-  /** Rows `from` to `to` (exclusive) of a sealed pack's table. An object that has a location keeps it, unless its pack is condemned. */
+  /** Rows `from` to `to` (exclusive) of a sealed pack's table. An object that has a location keeps it, unless its pack counts as absent. */
   putObjects(pack: PackId, table: ObjectTable, from = 0, to = rowCount(table)): void {
     const packBytes = packIdToBytes(pack);
     for (let i = from; i < to; i++) {
@@ -36,9 +37,41 @@ export class IndexTransaction {
     }
   }
 
-  /** Makes a pack known. One that is known already is left as it is. */
+  /** Lets those objects of a new pack that lie in one of `sources` be found in the new one: the others have moved meanwhile, or gone. */
+  moveObjects(pack: PackId, table: ObjectTable, sources: ReadonlySet<PackId>, from: number, to: number): void {
+    const packBytes = packIdToBytes(pack);
+    for (let i = from; i < to; i++) {
+      const row = readRow(table, i);
+      const now = this.reader.locate(row.kind, row.digest);
+      if (now === undefined || !sources.has(now.pack)) continue;
+      this.put(keys.objectKey(row.kind, row.digest), records.encodeLocation(packBytes, row));
+    }
+  }
+
+  /** Forgets the objects of rows `from` to `to` that are found in this very pack. */
+  removeObjects(pack: PackId, table: ObjectTable, from: number, to: number): void {
+    for (let i = from; i < to; i++) {
+      const { kind, digest } = readRow(table, i);
+      if (this.reader.locate(kind, digest)?.pack === pack) this.remove(keys.objectKey(kind, digest));
+    }
+  }
+
+  removeObject(kind: ObjectKind, digest: Digest): void {
+    this.remove(keys.objectKey(kind, digest));
+  }
+
+  /**
+   * Makes a pack known. One that is known already is left as it is, unless nobody knew whose it was: then it is its publisher's, and
+   * counts as present.
+   */
   putPack(pack: SealedPack, owner: string): void {
-    if (this.reader.pack(pack.id) !== undefined) return;
+    const known = this.reader.pack(pack.id);
+    if (known !== undefined) {
+      if (known.owner !== '' || owner === '') return;
+      this.replacePack({ ...known, owner });
+      this.showPacks([pack.id]);
+      return;
+    }
     const state = this.reader.state();
     this.replacePack({
       id: pack.id,
@@ -46,46 +79,70 @@ export class IndexTransaction {
       objects: rowCount(pack.table),
       owner,
       epoch: state.epoch,
-      condemnedEpoch: 0,
     });
     this.updateState({ packs: state.packs + 1, packBytes: state.packBytes + pack.sizeBytes });
   }
 
-  /** Begins a new epoch, in which these packs count as absent for deduplication. */
+  /** Begins a new epoch, in which these packs count as absent for deduplication, and may be deleted once nobody needs them. */
   condemnPacks(ids: Iterable<PackId>): void {
-    const { epoch, condemnedPacks } = this.reader.state();
-    let condemned = 0;
-    for (const id of new Set(ids)) {
-      const pack = this.reader.pack(id);
-      if (pack === undefined || pack.condemnedEpoch > 0) continue;
-      this.replacePack({ ...pack, condemnedEpoch: epoch + 1 });
-      condemned++;
-    }
-    this.updateState({ epoch: epoch + 1, condemnedPacks: condemnedPacks + condemned });
+    const epoch = this.reader.state().epoch + 1;
+    this.hidePacks(ids, epoch);
   }
 
-  /** A commit needs these packs: those condemned meanwhile are wanted back. Returns the ids that the index does not know any more. */
+  /** Begins a new epoch, in which these packs count as absent for deduplication, but are there for those who refer to them. */
+  keepPacks(ids: Iterable<PackId>): void {
+    this.hidePacks(ids, 0);
+  }
+
+  /** These packs count again. */
+  showPacks(ids: Iterable<PackId>): void {
+    let shown = 0;
+    for (const id of new Set(ids)) {
+      if (this.reader.absentPack(id) === undefined) continue;
+      this.remove(keys.absentPackKey(id));
+      shown++;
+    }
+    if (shown > 0) this.updateState({ absentPacks: this.reader.state().absentPacks - shown });
+  }
+
+  /** Something needs these packs: those condemned meanwhile are kept. Returns the ids that the index does not know any more. */
   retainPacks(ids: Iterable<PackId>): PackId[] {
     const gone: PackId[] = [];
-    let wantedBack = 0;
     for (const id of new Set(ids)) {
-      const pack = this.reader.pack(id);
-      if (pack === undefined) gone.push(id);
-      else if (pack.condemnedEpoch > 0) {
-        this.replacePack({ ...pack, condemnedEpoch: 0 });
-        wantedBack++;
-      }
+      if (this.reader.pack(id) === undefined) gone.push(id);
+      else if ((this.reader.absentPack(id)?.condemnedEpoch ?? 0) > 0) this.putAbsent({ id, condemnedEpoch: 0 });
     }
-    if (wantedBack > 0) this.updateState({ condemnedPacks: this.reader.state().condemnedPacks - wantedBack });
     return gone;
   }
 
-  putLease(lease: LeaseRecord): void {
-    this.put(keys.leaseKey(lease.id), records.encodeLease(lease));
+  /** Takes condemned packs out of the index. Until their objects are removed as well, and then their files, they stay absent. */
+  doomPacks(ids: Iterable<PackId>): void {
+    for (const id of new Set(ids)) {
+      const [pack, absent] = [this.reader.pack(id), this.reader.absentPack(id)];
+      if (pack === undefined || absent === undefined) continue;
+      this.remove(keys.packKey(id));
+      this.remove(keys.absentPackKey(id));
+      this.put(keys.doomedPackKey(id), records.encodeDoomedPack({ condemnedEpoch: absent.condemnedEpoch, sizeBytes: pack.sizeBytes }));
+      const state = this.reader.state();
+      this.updateState({ packs: state.packs - 1, packBytes: state.packBytes - pack.sizeBytes });
+    }
   }
 
-  removeLease(id: string): void {
-    this.remove(keys.leaseKey(id));
+  /** The files of these doomed packs are gone. */
+  forgetDoomed(ids: Iterable<PackId>): void {
+    let gone = 0;
+    for (const id of new Set(ids)) {
+      if (this.reader.doomedPack(id) === undefined) continue;
+      this.remove(keys.doomedPackKey(id));
+      gone++;
+    }
+    if (gone > 0) this.updateState({ absentPacks: this.reader.state().absentPacks - gone });
+  }
+
+  /** No reader has snapshots open any more that were removed before change `seq` or by it. */
+  forgetRemoved(seq: number): void {
+    for (const key of [...this.env.db.getKeys({ start: keys.REMOVED.start, end: keys.removedKey(seq + 1, new Uint8Array()) })])
+      this.remove(key);
   }
 
   /** Brings in the next change of the ref journal. It was checked to fit. */
@@ -164,6 +221,7 @@ export class IndexTransaction {
 
   private deleteVolume(volume: VolumeRecord): void {
     if (volume.name !== undefined) this.remove(keys.nameKey(volume.name));
+    for (const { snapshot } of [...this.reader.generations(volume.id)]) this.noteRemoval(volume.id, snapshot);
     for (const range of [keys.generationsOf(volume.id), keys.snapshotsOf(volume.id), keys.tagsOf(volume.id)]) {
       for (const key of [...this.env.db.getKeys(range)]) this.remove(key);
     }
@@ -176,7 +234,28 @@ export class IndexTransaction {
       if (step?.generation !== generation) continue;
       this.remove(keys.generationKey(volume, generation));
       this.remove(keys.snapshotKey(volume, step.snapshot));
+      this.noteRemoval(volume, step.snapshot);
     }
+  }
+
+  /** By the change that is being brought in. */
+  private noteRemoval(volume: VolumeId, snapshot: Digest): void {
+    this.put(keys.removedKey(this.reader.state().seq + 1, snapshot), records.encodeVolumeId(volume));
+  }
+
+  private hidePacks(ids: Iterable<PackId>, condemnedEpoch: number): void {
+    let hidden = 0;
+    for (const id of new Set(ids)) {
+      if (this.reader.pack(id) === undefined) continue;
+      if (this.reader.absentPack(id) === undefined) hidden++;
+      this.putAbsent({ id, condemnedEpoch });
+    }
+    const { epoch, absentPacks } = this.reader.state();
+    this.updateState({ epoch: epoch + 1, absentPacks: absentPacks + hidden });
+  }
+
+  private putAbsent({ id, condemnedEpoch }: AbsentPack): void {
+    this.put(keys.absentPackKey(id), records.encodeAbsentPack(condemnedEpoch));
   }
 
   private existing(id: VolumeId): VolumeRecord {

@@ -16,7 +16,7 @@ import type { StoreFilesResult } from './messages.js';
 import { isSourceFault, READ_ATTEMPTS, type LocalSource, type SourceStat } from './source.js';
 import { storeStream } from './stream.js';
 import type { IngestTally } from './tally.js';
-import { IngestOperation, type PackPublisher, UnitRunner } from './unit-runner.js';
+import { type IngestOperation, type PackPublisher, UnitRunner } from './unit-runner.js';
 
 export type { LocalSource, SourceStat } from './source.js';
 export { IngestTally } from './tally.js';
@@ -74,7 +74,7 @@ export class Ingest {
     sources: Sources<S>,
     options: IngestOptions & { faults?: 'yield' },
   ): AsyncGenerator<(StoredSource<S> | FailedSource<S>)[]> {
-    const operation = new IngestOperation(await this.runner.lease(), options);
+    const operation = this.runner.begin(options);
     const run = new FilesRun<S>(this.runner, operation, options.sink, options.faults === 'yield');
     const done = run.all(sources);
     operation.onFail(() => run.results.close(true));
@@ -95,7 +95,7 @@ export class Ingest {
    * @throws what `chunks` throws.
    */
   async stream(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, options: IngestOptions): Promise<ContentRef> {
-    using operation = new IngestOperation(await this.runner.lease(), options);
+    using operation = this.runner.begin(options);
     return await operation.part(() => storeStream(operation, this.runner, chunks, options.sink));
   }
 }

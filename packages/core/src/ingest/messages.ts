@@ -1,6 +1,5 @@
 import type { SerializedError } from '../errors.js';
 import type { SealedPack } from '../pack/footer.js';
-import type { PackId } from '../pack/pack-id.js';
 import type { SourceStat } from './source.js';
 
 /**
@@ -80,8 +79,6 @@ export interface UnitResult {
   pack: SealedPack | null;
   /** Chunk rows of all sources, one after another. */
   rows: Uint8Array;
-  /** Packs of earlier commits that hold chunks of this unit. */
-  usedPacks: PackId[];
   borrowed: Float64Array;
   logicalBytes: number;
   /** Logical bytes of the chunks in `pack`. */

@@ -1,4 +1,3 @@
-import type { PackId } from '../pack/pack-id.js';
 import type { Progress } from '../types.js';
 
 /** What one operation, or several that share it, have stored. */
@@ -10,8 +9,6 @@ export class IngestTally {
   newBytes = 0;
   /** Bytes of the packs written. */
   storedBytes = 0;
-  /** Packs that hold chunks of the sources, new or not: a commit names them, so that none is collected meanwhile. */
-  readonly packs = new Set<PackId>();
 
   /** Takes over the counts of another tally. */
   add(other: IngestTally): void {
@@ -19,7 +16,6 @@ export class IngestTally {
     this.logicalBytes += other.logicalBytes;
     this.newBytes += other.newBytes;
     this.storedBytes += other.storedBytes;
-    for (const pack of other.packs) this.packs.add(pack);
   }
 
   progress(): Progress {

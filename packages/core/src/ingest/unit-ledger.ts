@@ -1,8 +1,7 @@
-import type { PackId } from '../pack/pack-id.js';
 import type { ClaimTable } from './claims.js';
 
-/** How a unit ended: its pack is in the index (null: it needed none), or it came to nothing. */
-export type UnitOutcome = { published: PackId | null } | 'failed';
+/** How a unit ended: its pack, if it needed one, is in the index, or it came to nothing. */
+export type UnitOutcome = 'published' | 'failed';
 
 interface LiveUnit {
   ended: Promise<UnitOutcome>;
@@ -38,10 +37,10 @@ export class UnitLedger {
     this.live.delete(unit);
   }
 
-  /** Waits for the end of a unit that was borrowed from. Of one that was published a while ago the pack is not known any more. */
+  /** Waits for the end of a unit that was borrowed from. */
   async outcome(unit: number): Promise<UnitOutcome> {
     const live = this.live.get(unit);
-    if (live === undefined) return this.failed.has(unit) ? 'failed' : { published: null };
+    if (live === undefined) return this.failed.has(unit) ? 'failed' : 'published';
     live.hurry?.();
     return live.ended;
   }

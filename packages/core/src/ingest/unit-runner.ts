@@ -12,7 +12,7 @@ import { UnitLedger } from './unit-ledger.js';
 /** Puts sealed packs into the index: the part of the publisher that is needed here. */
 export interface PackPublisher {
   /** Id of this engine's lease, which unfinished and unreferenced packs belong to. */
-  ensureLease(): Promise<string>;
+  readonly lease: string;
   publish(packs: SealedPack[]): Promise<void>;
 }
 
@@ -50,10 +50,10 @@ export class UnitRunner {
     this.ledger = new UnitLedger(claims);
   }
 
-  /** The lease that what is stored belongs to. The worker threads start while it is being made durable. */
-  lease(): Promise<string> {
+  /** Begins an operation. The worker threads start while its first unit is being put together. */
+  begin(options: Work & { tally?: IngestTally | undefined }): IngestOperation {
     this.workers.warmUp();
-    return this.publisher.ensureLease();
+    return new IngestOperation(this.publisher.lease, options);
   }
 
   /**
@@ -67,7 +67,7 @@ export class UnitRunner {
     more: { transfer?: Transferable[]; hurry?: () => void } = {},
   ): Promise<R> {
     const result = await this.runAlone<R>(operation, order, more);
-    const missing = await this.missing(operation, result.borrowed);
+    const missing = await this.missing(result.borrowed);
     if (missing.length > 0)
       await this.runAlone(operation, { type: 'store-borrowed', sources, borrowed: Float64Array.from(missing), rows: result.rows });
     return result;
@@ -87,7 +87,7 @@ export class UnitRunner {
         more.transfer,
       );
       if (result.pack !== null) await this.publisher.publish([result.pack]);
-      this.ledger.end(unit, { published: result.pack?.id ?? null });
+      this.ledger.end(unit, 'published');
       this.account(operation.tally, result);
       return result;
     } catch (error) {
@@ -98,21 +98,17 @@ export class UnitRunner {
   }
 
   /** The borrowed chunks whose lender failed. */
-  private async missing(operation: IngestOperation, borrowed: Float64Array): Promise<number[]> {
+  private async missing(borrowed: Float64Array): Promise<number[]> {
     const missing: number[] = [];
     for (let at = 0; at < borrowed.length; at += BORROWED_FIELDS) {
       const outcome = await this.ledger.outcome(borrowed[at]!);
       if (outcome === 'failed') missing.push(...borrowed.subarray(at, at + BORROWED_FIELDS));
-      else if (outcome.published !== null) operation.tally.packs.add(outcome.published);
     }
     return missing;
   }
 
-  private account(tally: IngestTally, { pack, usedPacks, newBytes }: UnitResult): void {
-    for (const id of usedPacks) tally.packs.add(id);
+  private account(tally: IngestTally, { pack, newBytes }: UnitResult): void {
     tally.newBytes += newBytes;
-    if (pack === null) return;
-    tally.packs.add(pack.id);
-    tally.storedBytes += pack.sizeBytes;
+    tally.storedBytes += pack?.sizeBytes ?? 0;
   }
 }

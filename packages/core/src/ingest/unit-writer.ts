@@ -2,7 +2,6 @@ import type { EncodingHint } from '../encoding/encoding.js';
 import { Encoding } from '../encoding/encoding.js';
 import { asDigest, DIGEST_BYTES, digestKey, type Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
-import type { PackId } from '../pack/pack-id.js';
 import { PackWriter } from '../pack/pack-writer.js';
 import { chunkDigest, ChunkRowBuilder } from '../workers/chunk-rows.js';
 import type { WorkerEnvironment } from '../workers/environment.js';
@@ -34,7 +33,6 @@ export class UnitWriter {
   private readonly pack: PackWriter;
   private readonly rows = new ChunkRowBuilder();
   private readonly seen = new Set<string>();
-  private readonly usedPacks = new Set<PackId>();
   private readonly borrowed: number[] = [];
   private readonly borrowedKeys: string[] = [];
   private publicationsSeen: number;
@@ -125,7 +123,6 @@ export class UnitWriter {
     return {
       pack: await this.pack.seal(),
       rows: this.rows.finish(),
-      usedPacks: [...this.usedPacks],
       borrowed: Float64Array.from(this.borrowed),
       logicalBytes: this.logicalBytes,
       newBytes: this.newBytes,
@@ -155,9 +152,7 @@ export class UnitWriter {
   }
 
   private isStored(digest: Digest): boolean {
-    const pack = this.environment.index.packOf(ObjectKind.chunk, digest);
-    if (pack !== undefined) this.usedPacks.add(pack);
-    return pack !== undefined;
+    return this.environment.index.packOf(ObjectKind.chunk, digest) !== undefined;
   }
 
   /** Whether the chunk is this unit's to store. */

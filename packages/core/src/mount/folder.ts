@@ -27,7 +27,7 @@ import { type FolderChange, Window } from './seen-tree.js';
 import type { Stamp } from '../stamps/stamp.js';
 import { StatCache } from './stat-cache.js';
 import { bootId } from './boot.js';
-import { encodeState, type MountState } from './state.js';
+import { encodeState, rootsOf, type MountState } from './state.js';
 import { changesTo, withhold } from './target-plan.js';
 import { removeShown, setWriteBits } from './shown-files.js';
 import { tornFiles } from './torn-files.js';
@@ -218,6 +218,17 @@ export class MountedFolder {
   saveCache(): void {
     if (!this.cache.isChangedFor(this.current.seen)) return;
     this.cache.save(this.current.seen);
+  }
+
+  /**
+   * What the state names has to stay, from when it names it. Whoever names something holds a grip on it: what a collection condemned
+   * meanwhile, not knowing of the state, is kept from now on.
+   */
+  async keepRoots(): Promise<void> {
+    const { index, lease, publisher } = this.engine;
+    index.refresh();
+    const { epoch, absentPacks } = index.state();
+    if (absentPacks > 0 || (lease.pendingEpoch ?? 0) < epoch) await publisher.retain(rootsOf(this.current));
   }
 
   /** Forgets what only operations of before needed. */

@@ -219,10 +219,12 @@ export class FolderMount extends EventEmitter<MountEvents> implements Mount {
     return this.turns.run(() => {
       if (this.isClosed) throw new ClosedError('mount');
       return this.engine.run(async () => {
+        const grip = this.engine.lease.hold(this);
         try {
           return await work();
         } finally {
           this.folder.tidy();
+          await this.folder.keepRoots().finally(() => grip.release());
         }
       });
     });

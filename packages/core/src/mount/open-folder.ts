@@ -71,7 +71,12 @@ async function own(
     const current = { ...decide(found), dir: places.dir, device, ...(options?.ignore === undefined ? {} : { ignore: options.ignore }) };
     replaceFile(engine.disk, state.state, encodeState(current, engine.hasher));
     const folder = new MountedFolder(engine, current);
-    await takeUp(folder, options);
+    const grip = engine.lease.hold(folder);
+    try {
+      await takeUp(folder, options);
+    } finally {
+      await folder.keepRoots().finally(() => grip.release());
+    }
     return await FolderMount.start(engine, folder, {
       background: options?.background,
       autoReload: options?.autoReload === true,

@@ -23,7 +23,7 @@ export interface StoreFormat {
  * process makes the same store at the same time, one of the two ids wins, for both.
  */
 export function createStoreFolders(disk: Disk, layout: StoreLayout): StoreFormat {
-  for (const folder of [layout.incomingDir, layout.refsDir, layout.indexDir, layout.mountsDir]) disk.mkdir(folder);
+  for (const folder of [layout.incomingDir, layout.refsDir, layout.indexDir, layout.mountsDir, layout.leasesDir]) disk.mkdir(folder);
   const storeId = randomBytes(16).toString('hex');
   const temporary = `${layout.formatPath}.${storeId}`;
   writeNewFile(disk, temporary, Buffer.from(`cairn-store ${STORE_VERSION} ${storeId}\n`));

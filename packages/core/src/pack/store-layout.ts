@@ -10,6 +10,7 @@ export class StoreLayout {
   readonly refsDir: string;
   readonly indexDir: string;
   readonly mountsDir: string;
+  readonly leasesDir: string;
   readonly reservePath: string;
   readonly quarantineDir: string;
 
@@ -21,6 +22,7 @@ export class StoreLayout {
     this.refsDir = path.join(this.dir, 'refs');
     this.indexDir = path.join(this.dir, 'index');
     this.mountsDir = path.join(this.dir, 'mounts');
+    this.leasesDir = path.join(this.dir, 'leases');
     this.reservePath = path.join(this.dir, 'reserve');
     this.quarantineDir = path.join(this.dir, 'quarantine');
   }
@@ -32,6 +34,11 @@ export class StoreLayout {
 
   packPath(id: PackId): string {
     return path.join(this.packDir(id), `${id}.pack`);
+  }
+
+  /** The lease of one engine. */
+  leasePath(id: string): string {
+    return path.join(this.leasesDir, id);
   }
 
   /** A pack that `owner` (a lease id: letters, digits, `_`) is still writing. */

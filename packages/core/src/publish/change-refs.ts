@@ -1,11 +1,17 @@
+import { unlessDamaged } from '../errors.js';
+import { ObjectKind } from '../hash/object-kind.js';
 import { outdatedIndex } from '../index/current.js';
 import { IndexReader } from '../index/reader.js';
 import { refTableOf } from '../index/ref-table.js';
 import { type IndexTransaction, writeIndex } from '../index/transaction.js';
+import type { StagedObject } from '../objects/staging.js';
+import type { SealedPack } from '../pack/footer.js';
+import { rows } from '../pack/object-table.js';
 import { readFooter } from '../pack/read-footer.js';
 import { TABLE_INTERVAL } from '../refs/journal-file.js';
 import { applyChange, type RefChange } from '../refs/ref-table.js';
 import type { PublishParts } from './parts.js';
+import { reviveWhatIsLeft } from './revive.js';
 
 /** A transaction that may also change refs. */
 export interface RefTransaction {
@@ -60,9 +66,21 @@ export function catchUp(parts: PublishParts, index: IndexTransaction): void {
     const pack = { id: change.pack, ...readFooter(parts.layout.packPath(change.pack), change.pack, parts.hasher) };
     index.putPack(pack, '');
     index.putObjects(pack.id, pack.table);
+    keepNeeded(parts, index, pack);
   }
   index.applyChange(change);
   if (parts.journal.read(entry.seq + 1) !== undefined) throw outdatedIndex(entry.seq);
+}
+
+/** What its writer wanted back of what was condemned, it wanted back in the transaction that did not come to be. */
+function keepNeeded(parts: PublishParts, index: IndexTransaction, pack: SealedPack): void {
+  if (index.reader.state().absentPacks === 0) return;
+  const fresh: StagedObject[] = [];
+  for (const { kind, digest } of rows(pack.table)) {
+    const bytes = kind === ObjectKind.chunk ? undefined : unlessDamaged(() => parts.objects.get(kind, digest));
+    if (bytes !== undefined) fresh.push({ kind, digest, bytes });
+  }
+  reviveWhatIsLeft(parts, index, { fresh });
 }
 
 function writeToJournal(parts: PublishParts, index: IndexTransaction, seq: number, change: RefChange): void {

@@ -3,7 +3,6 @@ import { digestFromHex, digestsEqual, digestToHex } from '../hash/digest.js';
 import type { IndexReader } from '../index/reader.js';
 import type { VolumeRecord } from '../index/records.js';
 import { changeRefs } from './change-refs.js';
-import { ensureLease } from './leases.js';
 import type { RefChange } from '../refs/ref-table.js';
 import type { ChangeChecks, ChangeOutcome, VolumeChange } from './messages.js';
 import type { PublishParts } from './parts.js';
@@ -31,12 +30,11 @@ function changeUnderLock(parts: PublishParts, change: VolumeChange, checks: Chan
   });
 }
 
-/** An ephemeral volume belongs to this engine's lease. */
+/** An ephemeral volume belongs to this engine's lease, which is there by now. */
 function withOwner(parts: PublishParts, change: VolumeChange): UncheckedChange {
   if (change.type !== 'volume-created') return change;
   const { ephemeral, ...created } = change;
   if (ephemeral !== true) return created;
-  ensureLease(parts);
   return { ...created, ephemeralOwner: parts.lease };
 }
 

@@ -1,4 +1,4 @@
-import { DamageError, VolumeNotFoundError } from '../errors.js';
+import { VolumeNotFoundError } from '../errors.js';
 import { digestToHex, type Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
@@ -6,14 +6,13 @@ import type { VolumeRecord } from '../index/records.js';
 import { sameRoot } from '../manifest/entry.js';
 import { Staging, type StagedObject } from '../objects/staging.js';
 import type { SealedPack } from '../pack/footer.js';
-import type { PackId } from '../pack/pack-id.js';
 import { decodeSnapshotRecord, encodeSnapshotRecord, type SnapshotRecord } from '../snapshot/record.js';
 import { stagedBelow } from '../snapshot/staged-below.js';
 import { changeRefs, type RefTransaction } from './change-refs.js';
-import { ensureLease } from './leases.js';
 import { isLargeMerge, type Proposal, rebase } from './merge-plan.js';
 import type { CommitOutcome, CommitOrder, HeadInfo } from './messages.js';
 import type { PublishParts } from './parts.js';
+import { revive } from './revive.js';
 import { discardPack, writeSmallPack } from './store-objects.js';
 
 /** How often a large merge is done outside of the lock, before it is done in it whatever it takes. */
@@ -25,7 +24,6 @@ const MAX_MERGES_OUTSIDE = 2;
  * @throws VolumeNotFoundError, StoreFullError, DamageError; nothing is published then.
  */
 export function commit(parts: PublishParts, order: CommitOrder, objects: StagedObject[]): CommitOutcome {
-  ensureLease(parts);
   const staging = stage(parts, objects);
   let proposal: Proposal = { base: order.base.root, ours: order.ours, overwritten: [] };
   for (let merges = 0; ; merges++) {
@@ -80,7 +78,7 @@ function attempt(
       };
       // What a merge made of the staged nodes and then dropped stays out.
       const needed = sameRoot(root, order.ours) ? objects : stagedBelow(staging, root);
-      written = newObjects(transaction, staging, record, order, needed);
+      written = newObjects(parts, transaction, staging, record, order, needed);
       pack = writeSmallPack(parts, transaction.reader, written.objects);
       seq = transaction.reader.state().seq + 1;
       transaction.record({
@@ -113,33 +111,20 @@ function isNamedBy(parts: PublishParts, seq: number, pack: SealedPack): boolean 
   }
 }
 
-/**
- * The snapshot record, and of what its tree needs what no pack has. Packs that already have an object of it must not be collected.
- */
+/** The snapshot record, and of what its tree needs what no pack has. What packs already have must not be collected. */
 function newObjects(
+  parts: PublishParts,
   transaction: RefTransaction,
   staging: Staging,
   record: SnapshotRecord,
   order: CommitOrder,
   needed: Iterable<StagedObject>,
 ): { id: Digest; objects: StagedObject[] } {
-  const known = new Set<PackId>(order.packs);
-  const objects: StagedObject[] = [];
-  for (const object of needed) {
-    const pack = transaction.reader.packOf(object.kind, object.digest);
-    if (pack === undefined) objects.push(object);
-    else known.add(pack);
-  }
-  const gone = transaction.index.retainPacks(known);
-  if (gone.length > 0) {
-    throw new DamageError(
-      'a pack that this commit needs was collected',
-      gone.map((id) => ({ kind: 'pack' as const, id, affects: [] })),
-    );
-  }
+  const objects = [...needed].filter(({ kind, digest }) => transaction.reader.packOf(kind, digest) === undefined);
   const bytes = encodeSnapshotRecord(record);
   const id = staging.put(ObjectKind.snapshot, bytes);
   objects.push({ kind: ObjectKind.snapshot, digest: id, bytes });
+  revive(parts, transaction.index, { fresh: objects }, order.pendingEpoch);
   return { id, objects };
 }
 

@@ -1,55 +1,82 @@
-import { writeIndex } from '../index/transaction.js';
-import type { LeaseRecord } from '../index/records.js';
+import fs from 'node:fs';
+import path from 'node:path';
+import { wrapIoError } from '../errors.js';
+import type { IndexIdentity } from '../index/environment.js';
 import { listIncoming } from '../pack/list-packs.js';
+import type { StoreLayout } from '../pack/store-layout.js';
+import { decodeLease, type Lease } from './lease-file.js';
 import type { PublishParts } from './parts.js';
-import { isDead, thisProcess } from './process-identity.js';
+import { isDead, type ProcessIdentity, thisProcess } from './process-identity.js';
 
-/**
- * Makes it known, durably, that this engine lives: before its first unfinished pack, which would else look like a dead
- * process's.
- */
-export function ensureLease(parts: PublishParts): void {
-  parts.reader.refresh();
-  if (parts.reader.lease(parts.lease) !== undefined) return;
-  writeIndex(parts.env, (transaction) => {
-    transaction.putLease({ id: parts.lease, ...thisProcess(), createdAtMs: Date.now(), epoch: transaction.reader.state().epoch });
-  });
+const ID = /^[0-9a-f]{32}$/;
+
+/** All leases of a store as they are now. */
+export interface Leases {
+  /** Of processes that live, or may: those of another pid namespace cannot be looked at. */
+  alive: Lease[];
+  /** Ids of leases whose owners are certainly gone. */
+  dead: string[];
+  /** Ids of leases that nobody can read: damaged, or of a newer version. They count as alive, and protect everything. */
+  unreadable: string[];
 }
 
-export function removeOwnLease(parts: PublishParts): void {
-  parts.reader.refresh();
-  if (parts.reader.lease(parts.lease) === undefined) return;
-  writeIndex(parts.env, (transaction) => transaction.removeLease(parts.lease));
+/**
+ * Reads all leases. Any error while listing is thrown: half a listing proves nothing. A lease that is written before something
+ * is looked up is listed by everybody who comes later.
+ */
+export function listLeases(layout: StoreLayout, self: ProcessIdentity = thisProcess()): Leases {
+  const leases: Leases = { alive: [], dead: [], unreadable: [] };
+  // A name that is renamed over while a long folder is listed may be passed by once.
+  for (const id of new Set([...leaseIds(layout), ...leaseIds(layout)])) {
+    const bytes = readLease(layout.leasePath(id));
+    // Given back since it was listed.
+    if (bytes === undefined) continue;
+    const lease = decodeLease(id, bytes);
+    if (lease === undefined) leases.unreadable.push(id);
+    else if (isDead(lease, self)) leases.dead.push(id);
+    else leases.alive.push(lease);
+  }
+  return leases;
+}
+
+/** Whether a lease is of an engine that has another index open: where that one says that objects lie, they must stay. */
+export function readsAnotherIndex(lease: Lease, index: IndexIdentity): boolean {
+  return lease.index.dev !== index.dev || lease.index.ino !== index.ino;
 }
 
 /** Removes the unfinished packs of processes that are dead, and their leases. */
 export function removeDeadOwners(parts: PublishParts): void {
   // In this order: a lease is written before its first file, so a file that is listed has its lease in what is read then.
   const files = listIncoming(parts.layout);
-  parts.reader.refresh();
-  const self = thisProcess();
-  const leases = parts.reader.leases();
-  const dead = leases.filter((lease) => lease.id !== parts.lease && isDead(lease, self));
-  const alive = livingOwners(leases, dead);
-  for (const file of files) if (!alive.has(file.owner)) discard(parts, file.path);
-  if (dead.length > 0) {
-    writeIndex(parts.env, (transaction) => {
-      for (const lease of dead) transaction.removeLease(lease.id);
-    });
-  }
-}
-
-function livingOwners(leases: LeaseRecord[], dead: LeaseRecord[]): Set<string> {
-  const living = new Set(leases.map((lease) => lease.id));
-  for (const lease of dead) living.delete(lease.id);
-  return living;
+  const { alive, dead, unreadable } = listLeases(parts.layout);
+  const owners = new Set([...alive.map((lease) => lease.id), ...unreadable, parts.lease]);
+  for (const file of files) if (!owners.has(file.owner)) discard(parts, file.path);
+  for (const id of dead) discard(parts, parts.layout.leasePath(id));
 }
 
 /** Another process may have removed it a moment ago; what stays is met again by the next one. */
-function discard(parts: PublishParts, path: string): void {
+export function discard({ disk }: Pick<PublishParts, 'disk'>, file: string): void {
   try {
-    parts.disk.unlink(path);
+    disk.unlink(file);
   } catch {
     // harmless: worthless bytes
+  }
+}
+
+function leaseIds({ leasesDir }: StoreLayout): string[] {
+  try {
+    return fs.readdirSync(leasesDir).filter((name) => ID.test(name));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw wrapIoError(error, `cannot list ${leasesDir}`);
+  }
+}
+
+function readLease(file: string): Uint8Array | undefined {
+  try {
+    return fs.readFileSync(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw wrapIoError(error, `cannot read the lease ${path.basename(file)}`);
   }
 }

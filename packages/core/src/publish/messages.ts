@@ -6,7 +6,6 @@ import type { Digest } from '../hash/digest.js';
 import type { IndexIdentity } from '../index/environment.js';
 import type { VolumeId, VolumeRecord } from '../index/records.js';
 import type { SealedPack } from '../pack/footer.js';
-import type { PackId } from '../pack/pack-id.js';
 import type { RefChange } from '../refs/ref-table.js';
 import type { SnapshotRecord } from '../snapshot/record.js';
 import type { StagedObject } from '../objects/staging.js';
@@ -47,14 +46,15 @@ export interface CommitRequest {
   policy: 'last-write-wins' | 'fail' | 'report';
   /** A file against a folder is a conflict whatever the policy. */
   refuseFileOverFolder: boolean;
-  /** Packs that the changes were deduplicated against: a collection must not take them. */
-  packs: PackId[];
   /** Chunks and nodes of `ours` that are in no pack, and nothing else. The bytes are copied. */
   objects: StagedObject[];
 }
 
 /** A request as the thread gets it: its objects come bundled. */
-export type CommitOrder = Omit<CommitRequest, 'objects'>;
+export interface CommitOrder extends Omit<CommitRequest, 'objects'> {
+  /** Of the engine's lease: what was condemned later may be among what the changes refer to. Null: nobody knows. */
+  pendingEpoch: number | null;
+}
 
 /** A volume's newest snapshot; generation 0 without a snapshot before the first commit. */
 export interface HeadInfo {
@@ -103,10 +103,10 @@ export interface ChangeOutcome {
 
 /** Everything that the thread can be asked for, with what it answers. */
 export interface PublishCalls {
-  ensureLease: { input: undefined; output: void };
   catchUp: { input: undefined; output: void };
   publish: { input: SealedPack[]; output: void };
-  writeObjects: { input: ObjectBundle; output: { storedBytes: number } };
+  writeObjects: { input: { objects: ObjectBundle; pendingEpoch: number | null; mayLack?: boolean }; output: { storedBytes: number } };
+  retain: { input: { roots: Digest[]; pendingEpoch: number | null }; output: void };
   change: { input: { change: VolumeChange; checks: ChangeChecks }; output: ChangeOutcome };
   commit: { input: { order: CommitOrder; objects: ObjectBundle }; output: CommitOutcome };
   close: { input: undefined; output: void };

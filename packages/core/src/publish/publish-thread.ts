@@ -4,12 +4,11 @@ import { TransactionGate } from '../index/transaction-gate.js';
 import { changeRefs } from './change-refs.js';
 import { changeVolume } from './change-volume.js';
 import { commit } from './commit.js';
-import { ensureLease, removeOwnLease } from './leases.js';
 import type { PublishCall, PublishCalls, PublishMessage, PublishReply, PublishThreadData } from './messages.js';
 import { unbundleObjects } from './object-bundle.js';
 import { closeParts, openParts, type PublishParts } from './parts.js';
 import { startUp } from './start-up.js';
-import { publishPacks, storeObjects } from './store-objects.js';
+import { publishPacks, retainTrees, storeObjects } from './store-objects.js';
 
 /*
  * The one thread of a process that writes the index. It answers one call after another, and ends by itself after `close`:
@@ -19,13 +18,13 @@ type Input<C extends PublishCall> = PublishCalls[C]['input'];
 type Output<C extends PublishCall> = PublishCalls[C]['output'];
 
 const HANDLERS: { [C in PublishCall]: (parts: PublishParts, input: Input<C>) => Output<C> } = {
-  ensureLease,
   catchUp: (parts) => changeRefs(parts, () => undefined),
   publish: publishPacks,
-  writeObjects: (parts, bundle) => storeObjects(parts, unbundleObjects(bundle, parts.hasher)),
+  writeObjects: (parts, { objects, ...need }) => storeObjects(parts, unbundleObjects(objects, parts.hasher), need),
+  retain: (parts, { roots, pendingEpoch }) => retainTrees(parts, roots, pendingEpoch),
   change: (parts, { change, checks }) => changeVolume(parts, change, checks),
   commit: (parts, { order, objects }) => commit(parts, order, unbundleObjects(objects, parts.hasher)),
-  close: removeOwnLease,
+  close: () => undefined,
 };
 
 /** Opened by the first call; a failure is that call's error, and the next call tries again. */

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { ClosedError, deserializeError, workerFailure } from '../errors.js';
+import type { Digest } from '../hash/digest.js';
 import type { SealedPack } from '../pack/footer.js';
 import type { StagedObject } from '../objects/staging.js';
 import type {
@@ -24,6 +24,12 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
+/** What the engine's lease says: see `OwnLease`. */
+export interface EngineClaims {
+  readonly id: string;
+  readonly pendingEpoch: number | null;
+}
+
 /** A running thread and the calls that it has not answered. */
 interface Thread {
   readonly worker: Worker;
@@ -37,21 +43,18 @@ interface Thread {
  * WorkerDiedError, and the next call starts another.
  */
 export class Publisher {
-  /** Owner of this engine's unfinished packs; in the index from `ensureLease` on. */
-  readonly lease = randomBytes(16).toString('hex');
+  /** Id of the engine's lease, which its unfinished packs belong to. */
+  readonly lease: string;
+  private readonly claims: EngineClaims;
   private readonly config: PublishConfig;
   private thread: Thread | undefined;
   private closing: Promise<void> | undefined;
   private nextId = 1;
 
-  constructor(config: PublishConfig) {
+  constructor(config: PublishConfig, claims: EngineClaims) {
     this.config = config;
-  }
-
-  /** Makes this engine known to other processes, durably: before its first unfinished pack. Returns the lease's id. */
-  async ensureLease(): Promise<string> {
-    await this.call('ensureLease', undefined);
-    return this.lease;
+    this.claims = claims;
+    this.lease = claims.id;
   }
 
   /** Applies the change that a dead process, or a failed call, may have left in the journal: from then on the index tells whether it counts. */
@@ -64,10 +67,20 @@ export class Publisher {
     if (packs.length > 0) await this.call('publish', packs);
   }
 
-  /** Stores objects ahead of the commit that will refer to them; the bytes are copied. Returns the size of the pack. @throws StoreFullError */
-  writeObjects(objects: Iterable<StagedObject>): Promise<{ storedBytes: number }> {
+  /**
+   * Stores objects ahead of the commit that will refer to them; the bytes are copied. Returns the size of the pack.
+   *
+   * @param options with `mayLack`, in a damaged store, what they need need not be there.
+   * @throws StoreFullError, DamageError
+   */
+  writeObjects(objects: Iterable<StagedObject>, options: { mayLack?: boolean } = {}): Promise<{ storedBytes: number }> {
     const bundle = bundleObjects(objects);
-    return this.call('writeObjects', bundle, [bundle.buffer]);
+    return this.call('writeObjects', { objects: bundle, pendingEpoch: this.claims.pendingEpoch, ...options }, [bundle.buffer]);
+  }
+
+  /** Keeps trees, by their manifest roots, that something durable other than a commit refers to. @throws DamageError */
+  retain(roots: Digest[]): Promise<void> {
+    return this.call('retain', { roots, pendingEpoch: this.claims.pendingEpoch });
   }
 
   /**
@@ -79,12 +92,13 @@ export class Publisher {
   }
 
   /** Publishes a tree as a volume's new head. When it resolves the snapshot is durable. @throws VolumeNotFoundError, StoreFullError */
-  commit({ objects, ...order }: CommitRequest): Promise<CommitOutcome> {
+  commit({ objects, ...request }: CommitRequest): Promise<CommitOutcome> {
     const bundle = bundleObjects(objects);
+    const order = { ...request, pendingEpoch: this.claims.pendingEpoch };
     return this.call('commit', { order, objects: bundle }, [bundle.buffer]);
   }
 
-  /** Waits for the calls before it, gives the lease back and ends the thread. Idempotent. */
+  /** Waits for the calls before it and ends the thread. Idempotent. */
   close(): Promise<void> {
     this.closing ??= this.end();
     return this.closing;

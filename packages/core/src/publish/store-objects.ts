@@ -1,14 +1,15 @@
 import { Encoding } from '../encoding/encoding.js';
 import { StoreFullError } from '../errors.js';
+import type { Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
-import { KEYS_PER_TRANSACTION, writeIndex } from '../index/transaction.js';
+import { type IndexTransaction, KEYS_PER_TRANSACTION, writeIndex } from '../index/transaction.js';
 import type { StagedObject } from '../objects/staging.js';
 import type { SealedPack } from '../pack/footer.js';
 import { ROW_BYTES, rowCount } from '../pack/object-table.js';
 import { type PackInput, writePackSync } from '../pack/small-pack.js';
-import { ensureLease } from './leases.js';
 import type { PublishParts } from './parts.js';
+import { revive, reviveWhatIsLeft } from './revive.js';
 
 /** Rows of one pack that go into one transaction. */
 interface Slice {
@@ -17,13 +18,19 @@ interface Slice {
   to: number;
 }
 
-/** Puts sealed packs into the index, under this engine's lease. Objects that are known keep their first location. @throws StoreFullError */
-export function publishPacks(parts: PublishParts, packs: SealedPack[]): void {
-  ensureLease(parts);
+/**
+ * Puts sealed packs into the index, under this engine's lease. Objects that are known keep their first location.
+ *
+ * @param first is done in the first transaction.
+ * @throws StoreFullError
+ */
+export function publishPacks(parts: PublishParts, packs: SealedPack[], first?: (index: IndexTransaction) => void): void {
   parts.reader.refresh();
   assertRoom(parts, parts.reader, sum(packs.map((pack) => pack.sizeBytes)));
-  for (const slices of transactionsOf(packs)) {
+  const all = [...transactionsOf(packs)];
+  for (const slices of all) {
     writeIndex(parts.env, (transaction) => {
+      if (slices === all[0]) first?.(transaction);
       for (const { pack, from, to } of slices) {
         transaction.putPack(pack, parts.lease);
         transaction.putObjects(pack.id, pack.table, from, to);
@@ -33,16 +40,28 @@ export function publishPacks(parts: PublishParts, packs: SealedPack[]): void {
 }
 
 /** Stores objects that no commit refers to yet: staging that grew too large for memory. */
-export function storeObjects(parts: PublishParts, objects: StagedObject[]): { storedBytes: number } {
-  ensureLease(parts);
+export function storeObjects(
+  parts: PublishParts,
+  objects: StagedObject[],
+  { pendingEpoch = null, mayLack = false }: { pendingEpoch?: number | null; mayLack?: boolean } = {},
+): { storedBytes: number } {
   parts.reader.refresh();
   const fresh = objects.filter(({ kind, digest }) => parts.reader.packOf(kind, digest) === undefined);
   if (fresh.length === 0) return { storedBytes: 0 };
   // Published in several transactions when there are many, and a crash may come between them: what is in the index must
   // never refer to what is not, since others take it as whole.
   const pack = writeSmallPack(parts, parts.reader, childrenFirst(fresh));
-  publishPacks(parts, [pack]);
+  publishPacks(parts, [pack], (index) => {
+    if (mayLack) reviveWhatIsLeft(parts, index, { fresh });
+    else revive(parts, index, { fresh }, pendingEpoch);
+  });
   return { storedBytes: pack.sizeBytes };
+}
+
+/** Keeps trees that something other than a commit refers to. @throws DamageError */
+export function retainTrees(parts: PublishParts, roots: Digest[], pendingEpoch: number | null): void {
+  const published = roots.map((digest) => ({ kind: ObjectKind.manifestNode, digest }));
+  writeIndex(parts.env, (index) => revive(parts, index, { published }, pendingEpoch));
 }
 
 /** Sorted so that every object comes behind all that it refers to: objects refer to kinds and levels below their own only. */

@@ -16,6 +16,7 @@ import { ObjectReader } from '../objects/object-reader.js';
 import { PackFiles } from '../pack/pack-files.js';
 import type { StoreFormat } from '../pack/store-format.js';
 import type { StoreLayout } from '../pack/store-layout.js';
+import { OwnLease } from '../publish/own-lease.js';
 import { Publisher } from '../publish/publisher.js';
 import { DataReader } from '../reading/data-reader.js';
 import type { StoreOptions } from '../types.js';
@@ -35,6 +36,9 @@ export interface EngineOptions extends StoreOptions {
   disk: DiskSpec;
 }
 
+/** How often the lease of an engine that has versions open for long is moved on. */
+const LEASE_INTERVAL_MS = 60_000;
+
 /** One open store of this process: the layers below, wired. Threads start when there is work for them. */
 export class StoreEngine implements MountEngine, SharedEngine {
   readonly layout: StoreLayout;
@@ -48,6 +52,7 @@ export class StoreEngine implements MountEngine, SharedEngine {
   readonly packs: PackFiles;
   readonly pool: WorkerPool;
   readonly publisher: Publisher;
+  readonly lease: OwnLease;
   readonly ingest: Ingest;
   readonly data: DataReader;
   readonly verifyReads: boolean;
@@ -57,6 +62,7 @@ export class StoreEngine implements MountEngine, SharedEngine {
   private readonly underWay = new Set<Promise<unknown>>();
   private madeScanner: GearScanner | undefined;
   private readonly ending = new AbortController();
+  private readonly leaseTimer: NodeJS.Timeout;
 
   private constructor(layout: StoreLayout, disk: Disk, format: StoreFormat, readOnly: boolean, options: EngineOptions) {
     this.layout = layout;
@@ -85,14 +91,17 @@ export class StoreEngine implements MountEngine, SharedEngine {
       pressure: new Pressure().memory,
     };
     this.pool = new WorkerPool(config, this.workers);
-    this.publisher = new Publisher({
-      dir: layout.dir,
-      disk: options.disk,
-      hash,
-      compression,
-      maxBytes: options.maxBytes,
-      index: environment.identity,
+    this.lease = new OwnLease({
+      disk,
+      layout,
+      index: this.index,
+      identity: environment.identity,
+      writable: !readOnly,
+      warn: (message) => this.diagnostics.log('warn', message),
     });
+    const publishing = { dir: layout.dir, disk: options.disk, hash, compression, maxBytes: options.maxBytes, index: environment.identity };
+    this.publisher = new Publisher(publishing, this.lease);
+    this.leaseTimer = setInterval(() => this.lease.advance(), LEASE_INTERVAL_MS).unref();
     this.ingest = new Ingest({ workers: this.pool, publisher: this.publisher, claims });
     this.data = new DataReader({ workers: this.pool, index: this.index, layout, hasher: this.hasher });
   }
@@ -106,6 +115,7 @@ export class StoreEngine implements MountEngine, SharedEngine {
     });
     const engine = new StoreEngine(layout, disk, format, !isWritable(layout.dir), options);
     try {
+      engine.lease.ensure();
       assertIndexCurrent(engine.index, layout.refsDir);
     } catch (error) {
       await engine.shutDown();
@@ -153,12 +163,14 @@ export class StoreEngine implements MountEngine, SharedEngine {
 
   async run<T>(work: () => Promise<T>): Promise<T> {
     this.assertOpen();
+    const grip = this.lease.reading();
     const running = work();
     this.underWay.add(running);
     try {
       return await running;
     } finally {
       this.underWay.delete(running);
+      grip.release();
     }
   }
 
@@ -179,10 +191,12 @@ export class StoreEngine implements MountEngine, SharedEngine {
       this.ending.abort();
       await this.pool.close();
       await this.publisher.close();
+      this.lease.remove();
       this.data.close();
       this.packs.closeAll();
       await this.index.close();
     } finally {
+      clearInterval(this.leaseTimer);
       clearInterval(awake);
     }
   }

@@ -8,7 +8,7 @@ import { StoreLayout } from '../pack/store-layout.js';
 import { refuseNetworkFileSystem } from './network-file-system.js';
 
 /** Names that a store being made, or one whose making was cut short, may hold already. */
-const STORE_NAMES = /^(format(\..*)?|packs|refs|mounts|index)$/;
+const STORE_NAMES = /^(format(\..*)?|packs|refs|mounts|leases|index)$/;
 
 /** The one name of a store's folder, whether it exists yet or not: engines are shared by it. */
 export function realStorePath(dir: string): string {

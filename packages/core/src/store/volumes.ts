@@ -31,6 +31,7 @@ export class StoreVolumes implements Volumes {
 
   async ephemeral(): Promise<Volume> {
     this.assertWritable();
+    this.engine.lease.ensure({ must: true });
     const volumeId = newVolumeId();
     await this.engine.run(() =>
       this.engine.publisher.change({

@@ -74,7 +74,6 @@ export async function commitTree({
       keepUnchanged: message !== '' || Object.keys(metadata).length > 0,
       policy: typeof onConflict === 'function' ? 'report' : onConflict,
       refuseFileOverFolder: options.refuseFileOverFolder,
-      packs: [...tally.packs],
     };
     const outcome = await engine.publisher.commit(request);
     engine.index.refresh();

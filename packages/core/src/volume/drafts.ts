@@ -45,6 +45,11 @@ export class Drafts {
     return false;
   }
 
+  /** Whether no file is open, and nothing waits to be put into the tree. */
+  get none(): boolean {
+    return this.all.size === 0;
+  }
+
   open(path: string, content: ContentRef): SharedDraft {
     const open = this.at(path) ?? { draft: new Draft(this.engine, this.nodes, content), path, users: 0 };
     this.all.add(open);

@@ -4,6 +4,7 @@ import type { IndexReader } from '../index/reader.js';
 import type { Ingest } from '../ingest/ingest.js';
 import type { PublishedObjects } from '../objects/staging.js';
 import type { StoreLayout } from '../pack/store-layout.js';
+import type { OwnLease } from '../publish/own-lease.js';
 import type { Publisher } from '../publish/publisher.js';
 import type { DataReader } from '../reading/data-reader.js';
 import type { Mount } from '../types.js';
@@ -22,6 +23,8 @@ export interface Engine {
   /** Reads published nodes and records, verified. */
   readonly nodes: PublishedObjects;
   readonly publisher: Publisher;
+  /** Tells collectors, of any process, what is in use here. */
+  readonly lease: OwnLease;
   readonly ingest: Ingest;
   readonly data: DataReader;
   readonly verifyReads: boolean;

@@ -16,6 +16,7 @@ import { sameRoot } from '../manifest/entry.js';
 import { mergeManifests } from '../manifest/merge.js';
 import type { StagedObject } from '../objects/staging.js';
 import { Staging } from '../objects/staging.js';
+import type { Grip } from '../publish/own-lease.js';
 import { IngestTally } from '../ingest/ingest.js';
 import type {
   Batch,
@@ -48,6 +49,7 @@ import { tensorChangesBetween } from './diff-tensors.js';
 import type { SharedDraft } from './drafts.js';
 import { Drafts } from './drafts.js';
 import type { Engine } from './engine.js';
+import { Grasp } from './grasp.js';
 import { History, type Step } from './history.js';
 import { OpenFile } from './open-file.js';
 import { checkTagName, normalizePath } from './paths.js';
@@ -77,6 +79,7 @@ export class VolumeHandle extends View implements Volume {
   private readonly staging: Staging;
   private readonly tree: WorkingTree;
   private readonly drafts: Drafts;
+  private readonly grasp: Grasp;
   /** Guards the tree: every edit is one section. */
   private readonly editing = new Mutex();
   /** Guards the base: commit, reload and rollback one after another. */
@@ -97,6 +100,8 @@ export class VolumeHandle extends View implements Volume {
     this.readOnly = options.readOnly || engine.readOnly;
     this.historyOf = new History(volume.id, engine.index, engine.nodes);
     this.staging = new Staging(engine.nodes, engine.hasher);
+    this.grasp = new Grasp(engine.lease, this);
+    this.grasp.standOn(volume.head);
     this.basePoint = { generation: volume.generation, snapshot: volume.head, root: null };
     this.baseInfo = null;
     try {
@@ -131,7 +136,7 @@ export class VolumeHandle extends View implements Volume {
 
   async writeFile(path: string, data: Bytes, options: Work & { executable?: boolean } = {}): Promise<void> {
     const normal = this.editable(path);
-    return this.engine.run(async () => {
+    return this.changing(async () => {
       const { content, adopt } = await this.storeAside(data, options);
       await this.edit(() => {
         adopt();
@@ -143,7 +148,7 @@ export class VolumeHandle extends View implements Volume {
 
   async appendFile(path: string, data: Bytes, options: Work = {}): Promise<void> {
     const normal = this.editable(path);
-    return this.engine.run(async () => {
+    return this.changing(async () => {
       const { content, nodes, adopt } = await this.storeAside(data, options);
       await this.edit(async () => {
         adopt();
@@ -161,11 +166,11 @@ export class VolumeHandle extends View implements Volume {
   async open(path: string, flags: 'r' | 'r+' | 'w' = 'r'): Promise<FileHandle> {
     if (flags === 'r') return this.engine.run(() => this.openForReading(path));
     const normal = this.editable(path);
-    return this.engine.run(() =>
+    return this.changing(() =>
       this.edit(async () => {
         const draft = this.openDraft(normal, flags === 'w');
         if (flags === 'w') await draft.truncate(0);
-        const inTurn = <T>(work: () => Promise<T>): Promise<T> => this.engine.run(() => this.edit(work));
+        const inTurn = <T>(work: () => Promise<T>): Promise<T> => this.changing(() => this.edit(work));
         return new OpenFile({
           writable: true,
           read: (position, target) => inTurn(() => draft.read(position, target)),
@@ -179,12 +184,12 @@ export class VolumeHandle extends View implements Volume {
 
   async mkdir(path: string): Promise<void> {
     const normal = this.editable(path);
-    return this.engine.run(() => this.settledEdit(() => this.tree.makeFolders(normal)));
+    return this.changing(() => this.settledEdit(() => this.tree.makeFolders(normal)));
   }
 
   async symlink(target: string, path: string): Promise<void> {
     const normal = this.editable(path);
-    return this.engine.run(() =>
+    return this.changing(() =>
       this.settledEdit(() => {
         if (target === '' || target.includes('\0'))
           throw new PathError('EINVAL', normal, 'a symlink needs a target without NUL', 'name the path that it points to');
@@ -195,7 +200,7 @@ export class VolumeHandle extends View implements Volume {
 
   async rename(from: string, to: string): Promise<void> {
     const [source, destination] = [this.editable(from), this.editable(to)];
-    return this.engine.run(() =>
+    return this.changing(() =>
       this.settledEdit(() => {
         this.tree.rename(source, destination);
         this.drafts.rename(source, destination);
@@ -205,7 +210,7 @@ export class VolumeHandle extends View implements Volume {
 
   async copy(source: string | string[], destination: string, options: { recursive?: boolean; from?: ReadView } = {}): Promise<void> {
     const target = this.editable(destination);
-    return this.engine.run(async () => {
+    return this.changing(async () => {
       const from = options.from ?? this;
       // Entries of another handle may refer to what only that handle holds in memory.
       if (from instanceof VolumeHandle && from !== this && from.engine === this.engine) await from.edit(() => from.spill());
@@ -227,7 +232,7 @@ export class VolumeHandle extends View implements Volume {
 
   async remove(path: string, options: { recursive?: boolean; allowMissing?: boolean } = {}): Promise<void> {
     const normal = this.editable(path);
-    return this.engine.run(() =>
+    return this.changing(() =>
       this.settledEdit(() => {
         this.tree.remove(normal, { recursive: options.recursive ?? false, allowMissing: options.allowMissing ?? false });
         this.drafts.remove(normal);
@@ -259,7 +264,7 @@ export class VolumeHandle extends View implements Volume {
   }
 
   async reload(options: Work & { discard?: boolean } = {}): Promise<{ from: SnapshotInfo | null; to: SnapshotInfo | null }> {
-    return this.engine.run(() =>
+    return this.moved(() =>
       this.moving.run(async () => {
         this.assertOpen();
         options.signal?.throwIfAborted();
@@ -279,14 +284,18 @@ export class VolumeHandle extends View implements Volume {
 
   async batchUpload(edit: (batch: Batch) => Promise<void>, options: CommitOptions & { force?: boolean } = {}): Promise<CommitResult> {
     this.assertWritable();
-    return this.engine.run(async () => {
+    return this.moved(async () => {
       options.signal?.throwIfAborted();
       // A handle of its own, so that this one can commit and reload however long the batch takes.
       const scratch = new VolumeHandle(this.engine, this.currentVolume(), { readOnly: false });
-      scratch.assertWhole();
-      const result = await uploadBatch({ engine: this.engine, edit, options, target: scratch.batchTarget() });
-      await this.moving.run(() => this.moveTo(this.headPoint(), undefined));
-      return result;
+      try {
+        scratch.assertWhole();
+        const result = await uploadBatch({ engine: this.engine, edit, options, target: scratch.batchTarget() });
+        await this.moving.run(() => this.moveTo(this.headPoint(), undefined));
+        return result;
+      } finally {
+        scratch.grasp.release();
+      }
     });
   }
 
@@ -301,22 +310,37 @@ export class VolumeHandle extends View implements Volume {
         `left snapshot ${digestToHex(id).slice(0, 12)} out of the history of '${name}': ${error.message}`,
       );
     const changes = options.changes === true;
-    yield* this.whileOpen(this.historyOf.infos({ path, from: from?.generation, name, changes, damaged }));
+    const grip = this.engine.lease.reading();
+    try {
+      yield* this.whileOpen(this.historyOf.infos({ path, from: from?.generation, name, changes, damaged }));
+    } finally {
+      grip.release();
+    }
   }
 
   async snapshot(ref: Ref = 'HEAD'): Promise<Snapshot> {
     this.assertOpen();
-    const { id, generation } = await Promise.resolve(resolveRef(this.historyOf, ref));
-    return new SnapshotView(this.engine, this.historyOf.info(id, generation, this.displayName()), this.historyOf.record(id).root);
+    return this.engine.run(async () => {
+      const { id, generation } = await Promise.resolve(resolveRef(this.historyOf, ref));
+      return new SnapshotView(this.engine, this.historyOf.info(id, generation, this.displayName()), {
+        id,
+        root: this.historyOf.record(id).root,
+      });
+    });
   }
 
   async *diff(from: Ref | Snapshot, to: Ref | Snapshot = 'HEAD', options: { tensors?: boolean } = {}): AsyncGenerator<Change> {
     this.assertOpen();
-    const roots = [this.rootOf(from), this.rootOf(to)] as const;
-    const changes = options.tensors === true ? tensorChangesBetween(this.engine, ...roots) : changesBetween(this.engine.nodes, ...roots);
-    for await (const change of changes) {
-      yield change;
-      this.assertOpen();
+    const grip = this.engine.lease.reading();
+    try {
+      const roots = [this.rootOf(from), this.rootOf(to)] as const;
+      const changes = options.tensors === true ? tensorChangesBetween(this.engine, ...roots) : changesBetween(this.engine.nodes, ...roots);
+      for await (const change of changes) {
+        yield change;
+        this.assertOpen();
+      }
+    } finally {
+      grip.release();
     }
   }
 
@@ -380,6 +404,7 @@ export class VolumeHandle extends View implements Volume {
   override async close(): Promise<void> {
     if (this.isClosed) return;
     await this.moving.run(() => super.close());
+    this.grasp.release();
     this.closing.abort();
     if (this.name !== undefined || this.readOnly) return;
     const deleted = this.engine.run(() =>
@@ -411,6 +436,7 @@ export class VolumeHandle extends View implements Volume {
 
   private async openForReading(path: string): Promise<FileHandle> {
     const normal = normalizePath(path);
+    const grip = this.lasting();
     const { tree, nodes } = await this.sight();
     const content = requireFile(tree, normal);
     return new OpenFile({
@@ -419,8 +445,19 @@ export class VolumeHandle extends View implements Volume {
         this.engine.run(() => this.engine.data.readInto([{ content, position, target }], { nodes, verify: this.engine.verifyReads })),
       write: () => Promise.reject(new ReadOnlyError('a file opened for reading')),
       truncate: () => Promise.reject(new ReadOnlyError('a file opened for reading')),
-      close: () => Promise.resolve(),
+      close: () => Promise.resolve(grip.release()),
     });
+  }
+
+  protected override lasting(): Grip {
+    const reading = super.lasting();
+    const changes = this.grasp.holdsChanges ? this.engine.lease.hold(reading) : undefined;
+    return {
+      release: () => {
+        reading.release();
+        changes?.release();
+      },
+    };
   }
 
   private fileEntry(content: ContentRef, executable: boolean): Entry {
@@ -487,11 +524,23 @@ export class VolumeHandle extends View implements Volume {
     return [...stagedBelow(this.staging, unpublished, this.drafts.contents())];
   }
 
+  /** A call that makes references which no commit has yet. */
+  private changing<T>(work: () => Promise<T>): Promise<T> {
+    return this.engine.run(() => this.grasp.changing(work));
+  }
+
+  /** The same, after which none may be left. */
+  private moved<T>(work: () => Promise<T>): Promise<T> {
+    return this.engine.run(() =>
+      this.grasp.changing(work, () => this.isClosed || (this.drafts.none && sameRoot(this.tree.root(), this.basePoint.root))),
+    );
+  }
+
   /** A change of the base: one at a time, and not on a read-only handle. */
   private change<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     this.assertWritable();
     this.assertWhole();
-    return this.engine.run(() =>
+    return this.moved(() =>
       this.moving.run(() => {
         this.assertOpen();
         signal?.throwIfAborted();
@@ -535,6 +584,7 @@ export class VolumeHandle extends View implements Volume {
         : mergeManifests(this.staging, this.staging, { base: from, ours: working, theirs: head.root }, () => 'ours').root;
       this.tree.reset(root, head.root);
       this.basePoint = head;
+      this.grasp.standOn(head.snapshot);
       this.baseInfo = this.infoAt(head);
       this.baseDamage = undefined;
       this.drafts.follow();

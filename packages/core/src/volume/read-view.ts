@@ -8,6 +8,7 @@ import { digestToHex } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { Entry } from '../manifest/entry.js';
 import type { NodeSource } from '../objects/node-store.js';
+import type { Grip } from '../publish/own-lease.js';
 import type { ChunkInfo, FileEntry, ReadRequest, ReadView, TensorInfo, Work } from '../types.js';
 import { copyToLocal } from './copy-to-local.js';
 import type { Engine } from './engine.js';
@@ -122,6 +123,7 @@ export abstract class View implements ReadView {
     const { start = 0, end = Infinity, signal } = options;
     if (!isOffset(start) || !(end === Infinity || isOffset(end + 1)) || end < start - 1)
       throw new InvalidArgumentError(`no such range: ${start} to ${end}`, '`start` and the inclusive `end` count bytes from 0');
+    const grip = this.lasting();
     const opened = this.file(path);
     opened.catch(() => undefined); // Reported by the stream when it is read.
     const { engine } = this;
@@ -138,7 +140,8 @@ export abstract class View implements ReadView {
         await pieces.return(undefined);
       }
     }
-    return Readable.from(bytes(), { objectMode: false, ...(signal ? { signal } : {}) });
+    const stream = Readable.from(bytes(), { objectMode: false, ...(signal ? { signal } : {}) });
+    return stream.once('close', () => grip.release());
   }
 
   copyToLocal(path: string, localPath: string, options: Work & { force?: boolean } = {}): Promise<void> {
@@ -182,6 +185,11 @@ export abstract class View implements ReadView {
       yield item;
       this.assertOpen();
     }
+  }
+
+  /** Keeps what is seen now from being collected, for what goes on when this view is closed. */
+  protected lasting(): Grip {
+    return this.engine.lease.reading();
   }
 
   private look(): Promise<Sight> {

@@ -1,6 +1,8 @@
+import type { Digest } from '../hash/digest.js';
 import type { ManifestRoot } from '../manifest/entry.js';
 import { getEntry, listFolder, walkTree } from '../manifest/read.js';
 import type { NodeSource } from '../objects/node-store.js';
+import type { Grip } from '../publish/own-lease.js';
 import type { Snapshot, SnapshotInfo } from '../types.js';
 import type { Engine } from './engine.js';
 import type { Sight, TreeView } from './read-view.js';
@@ -22,12 +24,20 @@ export class SnapshotView extends View implements Snapshot {
   readonly root: ManifestRoot;
   protected readonly what = 'snapshot';
   private readonly tree: TreeView;
+  private readonly pin: Grip;
 
-  constructor(engine: Engine, info: SnapshotInfo, root: ManifestRoot) {
+  /** The caller has looked the snapshot up within a call. */
+  constructor(engine: Engine, info: SnapshotInfo, { id, root }: { id: Digest; root: ManifestRoot }) {
     super(engine);
+    this.pin = engine.lease.pin(id, this);
     this.info = info;
     this.root = root;
     this.tree = treeAt(engine.nodes, root);
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    this.pin.release();
   }
 
   sight(): Promise<Sight> {

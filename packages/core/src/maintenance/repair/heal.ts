@@ -17,7 +17,7 @@ export async function healFromStore(engine: Engine, damage: readonly Damage[], o
   let group: StagedObject[] = [];
   let bytes = 0;
   const flush = async (): Promise<void> => {
-    if (group.length > 0) await engine.publisher.writeObjects(group);
+    if (group.length > 0) await engine.publisher.writeObjects(group, { mayLack: true });
     [group, bytes] = [[], 0];
     engine.index.refresh();
   };
