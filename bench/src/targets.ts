@@ -20,6 +20,8 @@ const TARGETS = {
   'store-again/weights': { what: 'store again, no stat cache, weights, one core', bound: 'at least', limit: 4 },
   'store-again/generic': { what: 'store again, no stat cache, generic bytes, one core', bound: 'at least', limit: 1.5 },
   'restore/cp': { what: 'restore to a folder, verified, two workers: time over cp -r', bound: 'at most', limit: 1.0 },
+  'verify/restic': { what: 'check of all data: times as fast as restic check --read-data', bound: 'at least', limit: 3 },
+  'verify/borg': { what: 'check of all data: times as fast as borg check --verify-data', bound: 'at least', limit: 3 },
   'read/verified': { what: 'read into a buffer, verified, raw chunks, one core', bound: 'at least', limit: 4.5 },
   'read/unverified': { what: 'read into a buffer, unverified: rate over plain fs.read', bound: 'at least', limit: 1.0 },
   'size/bf16': { what: 'bytes on disk per byte of bf16 weights', bound: 'at most', limit: 0.67, needs: 'planes' },

@@ -25,7 +25,7 @@ function contentNodes(): Uint8Array[] {
       nodes,
       Array.from({ length: count }, (_, n) => ({ digest: digestOf(n >> 1), length: 1 + (n >> 1) * (count % 7) })),
     );
-  return shortest(nodes, 40);
+  return shortest(nodes, 14);
 }
 
 function manifestNodes(): Uint8Array[] {
@@ -39,7 +39,7 @@ function manifestNodes(): Uint8Array[] {
       );
     bulk(tree, nodes);
   }
-  return shortest(nodes, 40);
+  return shortest(nodes, 14);
 }
 
 function shortest(nodes: MemoryNodes, count: number): Uint8Array[] {

@@ -24,6 +24,11 @@ export const borg: Peer = {
     cwd: target,
     env: environment(repo),
   }),
+  check: (repo) => ({
+    show: 'borg check --verify-data REPO',
+    argv: ['borg', 'check', '--verify-data', repo],
+    env: environment(repo),
+  }),
 };
 
 /** Caches and locks beside the repository, so that every repository starts with empty ones; and no questions. */

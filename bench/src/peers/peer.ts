@@ -12,4 +12,6 @@ export interface Peer {
   storeAgain?(source: string, repo: string, label: string): Command;
   /** Writes a stored folder into an existing empty one. */
   restore(repo: string, label: string, target: string): Command;
+  /** Reads all that is stored again and proves it. Absent: the tool cannot. */
+  check?(repo: string): Command;
 }

@@ -21,6 +21,11 @@ function resticWith(name: string, settings: string, compression: readonly string
       argv: ['restic', 'restore', 'latest', ...common(repo), '--target', target],
       env: PASSWORD,
     }),
+    check: (repo) => ({
+      show: 'restic check --read-data -r REPO',
+      argv: ['restic', 'check', '--read-data', ...common(repo)],
+      env: PASSWORD,
+    }),
   };
 }
 

@@ -13,6 +13,7 @@ import { sizeRow } from './size.js';
 import { smallFilesRow } from './small-files.js';
 import { startRow } from './start.js';
 import { storeGenericAgainRow, storeWeightsAgainRow } from './store-again.js';
+import { verifyRow } from './verify.js';
 import { versionsRow } from './versions.js';
 
 /** Every row, in the order of the report. */
@@ -22,6 +23,7 @@ export const ROWS: readonly Row[] = [
   storeWeightsAgainRow,
   storeGenericAgainRow,
   restoreRow,
+  verifyRow,
   readIntoRow,
   smallFilesRow,
   commitRow,

@@ -79,3 +79,21 @@ export function restoreBy(peer: Peer, dir: string, data: Dataset): Contestant {
     check: (round) => checkFirst(round, data.dir, target),
   };
 }
+
+/** Check of all data of a repository in the page cache, by the tools that can. */
+export function checkBy(peer: Peer, dir: string): Contestant[] {
+  const repo = repository(dir, peer);
+  const command = peer.check?.(repo);
+  if (command === undefined) return [];
+  return [
+    {
+      name: peer.name,
+      command: command.show,
+      async prepare() {
+        await warm(repo);
+        await settle(dir, 0);
+      },
+      run: () => runCommand(command),
+    },
+  ];
+}

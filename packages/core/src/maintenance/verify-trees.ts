@@ -1,121 +1,147 @@
-import type { Damage } from '../errors.js';
-import { digestToHex } from '../hash/digest.js';
+import { decodeContentNode } from '../content/node.js';
+import type { Digest } from '../hash/digest.js';
 import { ObjectKind, objectMapKey } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
-import { walkTree } from '../manifest/read.js';
-import { damagedObject } from '../objects/verified-object.js';
+import type { Key } from '../manifest/keys.js';
+import { decodeManifestNode, EntryKind, type ManifestNode, type Totals } from '../manifest/node.js';
 import type { NodeSource } from '../objects/node-store.js';
+import { damagedObject } from '../objects/verified-object.js';
 import { decodeSnapshotRecord } from '../snapshot/record.js';
 import type { Reference } from '../snapshot/references.js';
-import { contentReference, referencesOf } from '../snapshot/references.js';
 import { MalformedError } from '../util/bytes.js';
 import type { Findings } from './findings.js';
 
 const OBJECTS_PER_TURN = 4096;
 
-/** Walks all trees of all snapshots, each object once: nodes are read and checked, chunks must have a place in a whole pack. */
+/** An object that has to be there, and what the one that refers to it says of it: whoever reads relies on both. */
+interface Due extends Reference {
+  said: SaidOfContent | SaidOfManifest | undefined;
+}
+
+/** Of a content node, and of a chunk, whose level is 0. */
+interface SaidOfContent {
+  level: number;
+  length: number;
+}
+
+interface SaidOfManifest extends Totals {
+  level: number;
+  /** Its keys come after this one; undefined: no bound. */
+  after: Key | undefined;
+  lastKey: Key;
+}
+
+/** What an object turned out to be, in the same terms. */
+type Facts = SaidOfContent | (Omit<SaidOfManifest, 'after'> & { firstKey: Key });
+
+/**
+ * Walks all trees of all snapshots, each object once: nodes are read and checked, chunks must have a place in a whole pack, and
+ * each must be what every one that refers to it says: sound nodes in wrong places are damage.
+ */
 export async function verifyTrees(index: IndexReader, nodes: NodeSource, findings: Findings, signal?: AbortSignal): Promise<void> {
-  const seen = new Set<string>();
-  const waiting: Reference[] = allSnapshots(index).map(({ snapshot }) => ({ kind: ObjectKind.snapshot, digest: snapshot }));
-  for (let reference = waiting.pop(); reference !== undefined; reference = waiting.pop()) {
-    const at = reference;
-    const key = objectMapKey(at.kind, at.digest);
-    if (seen.has(key)) continue;
-    seen.add(key);
-    waiting.push(...(findings.collect(() => checked(index, nodes, findings, at)) ?? []));
-    if (seen.size % OBJECTS_PER_TURN === 0) {
+  const walk = new TreeCheck(index, nodes, findings);
+  const waiting: Due[] = allSnapshots(index).map(({ snapshot }) => ({ kind: ObjectKind.snapshot, digest: snapshot, said: undefined }));
+  let checked = 0;
+  for (let due = waiting.pop(); due !== undefined; due = waiting.pop()) {
+    const at = due;
+    for (const below of findings.collect(() => walk.check(at)) ?? []) waiting.push(below);
+    if (++checked % OBJECTS_PER_TURN === 0) {
       signal?.throwIfAborted();
       await new Promise(setImmediate);
     }
   }
 }
 
-/** What a whole object refers to. @throws DamageError */
-function checked(index: IndexReader, nodes: NodeSource, findings: Findings, { kind, digest }: Reference): Reference[] {
-  const location = index.locate(kind, digest);
-  if (location === undefined) throw damagedObject(kind, digest, 'is missing');
-  if (findings.get('pack', location.pack) !== undefined)
-    throw damagedObject(kind, digest, `lies in pack ${location.pack}, which is damaged`);
-  return kind === ObjectKind.chunk ? [] : childrenOf(nodes, { kind, digest });
-}
-
-function childrenOf(nodes: NodeSource, { kind, digest }: Reference): Reference[] {
-  try {
-    return referencesOf(kind, nodes.get(kind, digest));
-  } catch (error) {
-    throw error instanceof MalformedError ? damagedObject(kind, digest, 'is malformed', error) : error;
-  }
-}
-
-/** Tells of every damaged object which volumes, snapshots and paths need it. */
-export function traceDamage(index: IndexReader, nodes: NodeSource, findings: Findings): void {
-  const tainted = new Taint(nodes, findings);
-  for (const { volume, snapshot } of allSnapshots(index)) {
-    const record: Reference = { kind: ObjectKind.snapshot, digest: snapshot };
-    if (!tainted.has(record)) continue;
-    const affects = (path: string) => ({ volume, snapshot: digestToHex(snapshot), path });
-    const own = tainted.damageOf(record);
-    if (own !== undefined) {
-      own.affects.push(affects(''));
-      continue;
-    }
-    const { root } = decodeSnapshotRecord(nodes.get(ObjectKind.snapshot, snapshot));
-    findings.collect(() => {
-      for (const [path, entry] of walkTree(nodes, root, '')) {
-        const top = entry.type === 'file' ? contentReference(entry.content) : undefined;
-        if (top === undefined || !tainted.has(top)) continue;
-        for (const damage of tainted.below(top)) damage.affects.push(affects(path));
-      }
-    });
-    // A damaged manifest node hides which paths it held.
-    if (root !== null)
-      for (const damage of tainted.below({ kind: ObjectKind.manifestNode, digest: root }, ObjectKind.manifestNode))
-        damage.affects.push(affects(''));
-  }
-}
-
-/** Which objects are damaged, or refer to something that is. */
-class Taint {
+class TreeCheck {
+  private readonly index: IndexReader;
   private readonly nodes: NodeSource;
   private readonly findings: Findings;
-  private readonly known = new Map<string, boolean>();
+  /** Of objects that were met: undefined for records, which nobody says anything of, and for damaged ones. */
+  private readonly facts = new Map<string, Facts | undefined>();
 
-  constructor(nodes: NodeSource, findings: Findings) {
+  constructor(index: IndexReader, nodes: NodeSource, findings: Findings) {
+    this.index = index;
     this.nodes = nodes;
     this.findings = findings;
   }
 
-  damageOf({ kind, digest }: Reference): Damage | undefined {
-    return this.findings.get(kind === ObjectKind.chunk ? 'chunk' : kind === ObjectKind.snapshot ? 'snapshot' : 'node', digestToHex(digest));
+  /** What an object that is met for the first time refers to. @throws DamageError */
+  check({ kind, digest, said }: Due): Due[] {
+    const key = objectMapKey(kind, digest);
+    const isNew = !this.facts.has(key);
+    let below: Due[] = [];
+    if (isNew) {
+      this.facts.set(key, undefined);
+      const found = this.look(kind, digest, said);
+      this.facts.set(key, found.facts);
+      below = found.below;
+    }
+    const facts = this.facts.get(key);
+    const fault = facts === undefined || said === undefined ? undefined : differenceOf(facts, said);
+    // What lies below a node in a wrong place is no part of the tree.
+    if (fault !== undefined) throw damagedObject(kind, digest, fault);
+    return below;
   }
 
-  has(reference: Reference): boolean {
-    const key = objectMapKey(reference.kind, reference.digest);
-    let tainted = this.known.get(key);
-    if (tainted === undefined) {
-      tainted =
-        this.damageOf(reference) !== undefined ||
-        (reference.kind !== ObjectKind.chunk && childrenOf(this.nodes, reference).some((child) => this.has(child)));
-      this.known.set(key, tainted);
+  private look(kind: ObjectKind, digest: Digest, said: Due['said']): { facts: Facts | undefined; below: Due[] } {
+    const location = this.index.locate(kind, digest);
+    if (location === undefined) throw damagedObject(kind, digest, 'is missing');
+    if (this.findings.get('pack', location.pack) !== undefined)
+      throw damagedObject(kind, digest, `lies in pack ${location.pack}, which is damaged`);
+    if (kind === ObjectKind.chunk) return { facts: { level: 0, length: location.length }, below: [] };
+    const bytes = this.nodes.get(kind, digest);
+    try {
+      if (kind === ObjectKind.contentNode) return belowContent(bytes);
+      if (kind === ObjectKind.manifestNode)
+        return belowManifest(decodeManifestNode(bytes), said !== undefined && 'after' in said ? said.after : undefined);
+    } catch (error) {
+      throw error instanceof MalformedError ? damagedObject(kind, digest, 'is malformed', error) : error;
     }
-    return tainted;
-  }
-
-  /** The damaged objects below one, itself included; with `only`, without leaving objects of that kind. */
-  *below(reference: Reference, only?: ObjectKind, seen = new Set<string>()): Generator<Damage> {
-    const key = objectMapKey(reference.kind, reference.digest);
-    if (seen.has(key) || !this.has(reference)) return;
-    seen.add(key);
-    const damage = this.damageOf(reference);
-    if (damage !== undefined) yield damage;
-    else if (reference.kind !== ObjectKind.chunk) {
-      for (const child of childrenOf(this.nodes, reference))
-        if (only === undefined || child.kind === only) yield* this.below(child, only, seen);
-    }
+    const { root } = decodeSnapshotRecord(bytes);
+    return { facts: undefined, below: root === null ? [] : [{ kind: ObjectKind.manifestNode, digest: root, said: undefined }] };
   }
 }
 
-function allSnapshots(index: IndexReader): { volume: string; snapshot: Reference['digest'] }[] {
+function belowContent(bytes: Uint8Array): { facts: Facts; below: Due[] } {
+  const node = decodeContentNode(bytes);
+  const level = node.level - 1;
+  const kind = level === 0 ? ObjectKind.chunk : ObjectKind.contentNode;
+  const below = Array.from({ length: node.count }, (_, i): Due => {
+    const { digest, length } = node.entry(i);
+    return { kind, digest, said: { level, length } };
+  });
+  return { facts: { level: node.level, length: node.length }, below };
+}
+
+function belowManifest(node: ManifestNode, after: Key | undefined): { facts: Facts; below: Due[] } {
+  const below: Due[] = [];
+  node.keys.forEach((lastKey, i) => {
+    if (node.level > 0) {
+      const said: SaidOfManifest = { ...node.child(i), level: node.level - 1, after: i === 0 ? after : node.keys[i - 1], lastKey };
+      below.push({ kind: ObjectKind.manifestNode, digest: node.child(i).digest, said });
+    } else if (node.value(i)[0]! <= EntryKind.executable) {
+      const entry = node.entry(i);
+      if (entry.type !== 'file' || entry.content.length === 0) return;
+      const { root: digest, height: level, length } = entry.content;
+      below.push({ kind: level === 0 ? ObjectKind.chunk : ObjectKind.contentNode, digest, said: { level, length } });
+    }
+  });
+  return { facts: { ...node.totals, level: node.level, firstKey: node.keys[0]!, lastKey: node.lastKey }, below };
+}
+
+/** Undefined where an object is what is said of it. */
+function differenceOf(facts: Facts, said: SaidOfContent | SaidOfManifest): string | undefined {
+  if (facts.level !== said.level) return `is of level ${facts.level}, and one of level ${said.level} is referred to`;
+  if ('length' in facts || 'length' in said)
+    return 'length' in facts && 'length' in said && facts.length === said.length ? undefined : 'has another length than is said of it';
+  if (facts.lastKey !== said.lastKey || (said.after !== undefined && facts.firstKey <= said.after))
+    return 'has keys out of the range that is said of it';
+  const isSame = facts.entries === said.entries && facts.files === said.files && facts.sizeBytes === said.sizeBytes;
+  return isSame ? undefined : 'has other sums than are said of it';
+}
+
+/** Every snapshot of every volume, by the volume's name. */
+export function allSnapshots(index: IndexReader): { volume: string; snapshot: Digest }[] {
   return index
     .volumes()
     .flatMap((volume) => [...index.generations(volume.id)].map(({ snapshot }) => ({ volume: volume.name ?? '', snapshot })));

@@ -12,7 +12,8 @@ import type { DataReader } from '../reading/data-reader.js';
 import type { VerifyReport, Work } from '../types.js';
 import { compareWithJournal } from './compare-journal.js';
 import { Findings } from './findings.js';
-import { traceDamage, verifyTrees } from './verify-trees.js';
+import { traceDamage } from './trace-damage.js';
+import { verifyTrees } from './verify-trees.js';
 
 /** What a check looks at. */
 export interface VerifyParts {
