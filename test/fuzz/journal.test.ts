@@ -24,7 +24,7 @@ const CHANGES: RefChange[] = [
   { type: 'tag', volumeId, tag: 'v1', snapshot },
   { type: 'volume-created', volumeId: other, name: '', createdAtMs: 5, ephemeralOwner: 'lease', from: { volumeId, generation: 1 } },
   { type: 'prune', volumeId, generations: [1] },
-  { type: 'volume-renamed', volumeId, name: 'modèles' },
+  { type: 'volume-renamed', volumeId, name: 'modeles' },
   { type: 'untag', volumeId, tag: 'v1' },
   { type: 'volume-deleted', volumeId: other },
 ];

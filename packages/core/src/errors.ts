@@ -279,6 +279,11 @@ const IO_HINTS: Partial<Record<string, [ErrorCode, string]>> = {
   EACCES: ['EACCES', 'permission denied: check the owner and mode'],
   EPERM: ['EACCES', 'permission denied: check the owner and mode'],
   EROFS: ['EACCES', 'the file system is read-only'],
+  EISDIR: ['EISDIR', 'a folder has the place of a file: look what put it there'],
+  ENOTDIR: ['ENOTDIR', 'something else has the place of a folder: look what put it there'],
+  ENAMETOOLONG: ['EINVAL', 'the whole path is longer than the system takes: use a folder with a shorter path'],
+  ELOOP: ['EINVAL', 'symlinks lead in a circle, or through too many others: look at the folders above'],
+  ENXIO: ['EINVAL', 'a socket or device has the place of a file: look what put it there'],
 };
 
 /** Turns an error of `node:fs` about our own files or a local source into ours; others pass through. */

@@ -2,6 +2,7 @@ import { DamageError } from '../errors.js';
 import { digestToHex, type Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { NodeSource } from '../objects/node-store.js';
+import { MAX_OBJECT_BYTES } from '../pack/footer.js';
 import { MalformedError } from '../util/bytes.js';
 import type { ContentRef } from './content-ref.js';
 import { decodeContentNode, type ContentNode } from './node.js';
@@ -49,13 +50,14 @@ export interface PlacedChunk {
  * The chunks that overlap the bytes [start, end), in order, whole: the first may begin before `start`.
  * Reads O(log n) nodes and those that hold the chunks asked for, as the iteration goes on.
  *
- * @throws DamageError when a node is missing or malformed
+ * @throws DamageError when a node is missing or malformed, or a chunk larger than any
  */
 export function* chunksOf(source: NodeSource, ref: ContentRef, start = 0, end = ref.length): Generator<PlacedChunk, void, undefined> {
   const from = Math.max(0, start);
   const to = Math.min(end, ref.length);
   if (from >= to) return;
   if (ref.height === 0) {
+    assertChunkLength(ref.root, ref.length);
     yield { digest: ref.root, length: ref.length, offset: 0 };
     return;
   }
@@ -77,8 +79,16 @@ function* chunksBelow(
       yield* chunksBelow(source, readContentNode(source, digest, node.level - 1, length), offset, from, to);
       continue;
     }
+    assertChunkLength(digest, length);
     const end = Math.min(to, base + node.start(i + 1));
     if (offset < from) offset += Math.floor((from - offset) / length) * length;
     for (; offset < end; offset += length) yield { digest, length, offset };
   }
+}
+
+/** Whoever reads a chunk makes room for it: no tree may ask for more than a chunk can have. */
+function assertChunkLength(digest: Digest, length: number): void {
+  if (length <= MAX_OBJECT_BYTES) return;
+  const id = digestToHex(digest);
+  throw new DamageError(`chunk ${id} is damaged: no chunk has ${length} bytes`, [{ kind: 'chunk', id, affects: [] }]);
 }

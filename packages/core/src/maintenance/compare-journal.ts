@@ -1,12 +1,10 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { collectDamage, wrapIoError, type Damage } from '../errors.js';
+import { collectDamage, type Damage } from '../errors.js';
 import { digestToHex } from '../hash/digest.js';
 import type { Hasher } from '../hash/hasher.js';
 import type { IndexReader } from '../index/reader.js';
 import type { StoreLayout } from '../pack/store-layout.js';
-import { newestSeq, readJournal } from '../refs/journal.js';
-import { damagedChange, decodeChange, decodeTable, journalName, TABLE_INTERVAL } from '../refs/journal-file.js';
+import { newestSeq, readJournal, readJournalFile } from '../refs/journal.js';
+import { decodeChange, decodeTable, TABLE_INTERVAL } from '../refs/journal-file.js';
 import type { VolumeState } from '../refs/ref-table.js';
 
 /**
@@ -54,7 +52,7 @@ function damagedFallback(refsDir: string, hasher: Hasher): Damage[] {
   const damage: Damage[] = [];
   for (let seq = Math.max(1, newest - TABLE_INTERVAL); seq < newest; seq++) {
     collectDamage(damage, () => {
-      const bytes = readChange(refsDir, seq);
+      const bytes = readJournalFile(refsDir, seq);
       decodeChange(bytes, seq, hasher);
       if (seq % TABLE_INTERVAL === 0) decodeTable(bytes, seq, hasher);
     });
@@ -66,14 +64,4 @@ function damagedFallback(refsDir: string, hasher: Hasher): Damage[] {
 function newestTableSeq(refsDir: string): number {
   const newest = newestSeq(refsDir);
   return newest - (newest % TABLE_INTERVAL);
-}
-
-function readChange(refsDir: string, seq: number): Uint8Array {
-  try {
-    return readFileSync(join(refsDir, journalName(seq)));
-  } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === 'ENOENT'
-      ? damagedChange(seq, 'the file is missing', error)
-      : wrapIoError(error, `cannot read ${refsDir}`);
-  }
 }

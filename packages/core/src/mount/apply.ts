@@ -15,6 +15,7 @@ import { Asides } from './asides.js';
 import { syncNames } from './durable-names.js';
 import { lstat } from './lstat.js';
 import type { FolderPlaces } from './places.js';
+import { RealFolders } from './real-folders.js';
 import type { FolderChange } from './seen-tree.js';
 import { isSettled, sameData, sameStamp, type Stamp, stampOf } from '../stamps/stamp.js';
 import type { StatCache } from './stat-cache.js';
@@ -60,11 +61,13 @@ class Application {
   private readonly done = { bytes: 0, files: 0 };
   private updated = 0;
   private temporaries = 0;
+  private folders: RealFolders;
 
   constructor(parts: ApplyParts, work: Work) {
     this.parts = parts;
     this.work = work;
     this.asides = new Asides(parts.places, parts.disk, parts.cache);
+    this.folders = new RealFolders(parts.places);
   }
 
   async run(changes: readonly FolderChange[]): Promise<Applied> {
@@ -74,6 +77,8 @@ class Application {
     try {
       await this.refuseFoldedNames(changes);
       this.remove(changes);
+      // Some are gone, and none that comes now is looked at before it is made.
+      this.folders = new RealFolders(places);
       for (const { path, before, after } of changes) if (isFolder(after) && !isFolder(before)) this.makeFolder(path);
       await this.makeFiles(changes);
       for (const { path, before, after } of changes) if (after?.type === 'symlink') this.makeLink(path, after.target, before);
@@ -91,6 +96,10 @@ class Application {
     const taken: string[] = [];
     for (const { path, before, after } of changes) {
       if (!isLeaf(before) || isLeaf(after)) continue;
+      if (!this.folders.hold(path)) {
+        this.kept.add(path);
+        continue;
+      }
       this.parts.writeBits.allow(dirname(this.local(path)));
       if (this.isAsKnown(path, before) && attempt(() => this.asides.take(path), 'ENOENT')) taken.push(path);
       else this.kept.add(path);
@@ -99,7 +108,7 @@ class Application {
     this.release(taken);
     for (const path of taken) this.parts.cache.delete(path);
     for (const { path, before, after } of [...changes].reverse()) {
-      if (!isFolder(before) || isFolder(after)) continue;
+      if (!isFolder(before) || isFolder(after) || !this.folders.hold(path)) continue;
       this.parts.writeBits.allow(dirname(this.local(path)));
       if (!attempt(() => fs.rmdirSync(this.local(path)), 'ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR') && after !== undefined)
         this.kept.add(path);
@@ -107,6 +116,7 @@ class Application {
   }
 
   private makeFolder(path: string): void {
+    if (!this.folders.hold(path)) return void this.kept.add(path);
     this.parts.writeBits.allow(dirname(this.local(path)));
     if (attempt(() => fs.mkdirSync(this.local(path)), 'EEXIST', 'ENOENT', 'ENOTDIR')) this.parts.writeBits.made(this.local(path));
     else if (fs.lstatSync(this.local(path), { throwIfNoEntry: false })?.isDirectory() !== true) this.kept.add(path);
@@ -160,6 +170,7 @@ class Application {
 
   /** Moves a new file to a name that must be free: a rename would replace what somebody has just put there. */
   private place(path: string, temporary: string): boolean {
+    if (!this.folders.hold(path)) return false;
     const { disk, writeBits } = this.parts;
     writeBits.allow(dirname(this.local(path)));
     if (!attempt(() => disk.link(temporary, this.local(path)), 'EEXIST', 'ENOENT', 'ENOTDIR')) return false;
@@ -168,6 +179,7 @@ class Application {
   }
 
   private replace(path: string, before: Entry, temporary: string): boolean {
+    if (!this.folders.hold(path)) return false;
     this.parts.writeBits.allow(dirname(this.local(path)));
     if (!this.isAsKnown(path, before) || !attempt(() => this.asides.hold(path), 'ENOENT')) return false;
     this.parts.disk.rename(temporary, this.local(path));
@@ -184,7 +196,7 @@ class Application {
   }
 
   private setMode(path: string, before: FileNode, after: FileNode): void {
-    if (!this.isAsKnown(path, before)) {
+    if (!this.folders.hold(path) || !this.isAsKnown(path, before)) {
       this.kept.add(path);
       return;
     }
@@ -197,6 +209,7 @@ class Application {
 
   private makeLink(path: string, target: string, before: Entry | undefined): void {
     if (this.kept.has(path)) return;
+    if (!this.folders.hold(path)) return void this.kept.add(path);
     this.parts.writeBits.allow(dirname(this.local(path)));
     if (!isLeaf(before)) {
       if (attempt(() => fs.symlinkSync(target, this.local(path)), 'EEXIST', 'ENOENT', 'ENOTDIR')) this.updated++;

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Disk } from '../disk/disk.js';
 import { MountOwnedError } from '../errors.js';
 import { isDead, isProcessIdentity, type ProcessIdentity, thisProcess } from '../publish/process-identity.js';
-import { removeFile } from './durable-file.js';
+import { readIfThere, removeFile } from './durable-file.js';
 
 const NAME = /^owner-[0-9a-f]{16}$/;
 /** Two that come at the same moment see each other and both step back; who comes again first has it. */
@@ -71,10 +71,11 @@ function writeOwner(disk: Disk, path: string): void {
 /** Undefined for one that was just given up, and for one that is not written yet: that one sees ours when it is. */
 function identityIn(path: string): ProcessIdentity | undefined {
   try {
-    const identity: unknown = JSON.parse(fs.readFileSync(path, 'utf8'));
+    const bytes = readIfThere(path);
+    const identity: unknown = bytes === undefined ? undefined : JSON.parse(Buffer.from(bytes).toString('utf8'));
     return isProcessIdentity(identity) ? identity : undefined;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError) return undefined;
+    if (error instanceof SyntaxError) return undefined;
     throw error;
   }
 }

@@ -11,8 +11,13 @@ export function isMountId(text: unknown): text is MountId {
   return typeof text === 'string' && /^[0-9a-f]{32}$/.test(text);
 }
 
+/** Characters that some file systems pass over in names. */
+const IGNORED = /[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/g;
+
+/** Whether a path holds the reserved name, or one that some file system takes for it. */
 export function isReserved(path: string): boolean {
-  return path.includes(RESERVED_NAME) && path.split('/').includes(RESERVED_NAME);
+  if (!/cairn-mount|[^\u0020-\u007e]/i.test(path)) return false;
+  return path.replace(IGNORED, '').normalize('NFKC').toLowerCase().split('/').includes(RESERVED_NAME);
 }
 
 /** Where a mount keeps its state: pure names, drawn in docs/format.md. */

@@ -1,16 +1,17 @@
 import type { Entry, ManifestRoot } from '../manifest/entry.js';
 import { InvalidPathError } from '../errors.js';
-import { ancestorsOf, normalizePath } from '../volume/paths.js';
+import { LocalNames } from '../volume/local-names.js';
+import { ancestorsOf } from '../volume/paths.js';
 import { isReserved } from './places.js';
 import type { FolderChange, Window } from './seen-tree.js';
 
 /** What a version changes in the folder. @throws InvalidPathError for paths that may not be made there. */
 export function changesTo(window: Window, seen: ManifestRoot, target: ManifestRoot): FolderChange[] {
   const changes = [...window.diff(seen, target)];
+  const names = new LocalNames((path) => (path === '' ? undefined : window.get(target, path)));
   for (const { path, after } of changes) {
     if (after === undefined) continue;
-    // A store can come from a stranger: its paths are checked again before they name anything on this disk.
-    if (normalizePath(path) !== path) throw new InvalidPathError(path, 'it is not in its normal form');
+    names.check(path);
     if (isReserved(path)) throw new InvalidPathError(path, "'.cairn-mount' is the name of a mount's own files");
   }
   return changes;

@@ -4,6 +4,7 @@ import { wrapIoError } from '../errors.js';
 import { damagedPack } from '../pack/footer.js';
 import type { PackId } from '../pack/pack-id.js';
 import type { StoreLayout } from '../pack/store-layout.js';
+import { READ_FLAGS } from '../util/open-flags.js';
 
 const openAsync = promisify(fs.open);
 const readAsync = promisify(fs.read);
@@ -70,11 +71,11 @@ export class PackHandles {
   private async openPack(id: PackId): Promise<number> {
     const path = this.layout.packPath(id);
     try {
-      return await openAsync(path, 'r').catch((error: unknown) => {
+      return await openAsync(path, READ_FLAGS).catch((error: unknown) => {
         if ((error as NodeJS.ErrnoException).code !== 'EMFILE') throw error;
         // The process has run out of descriptors: those that are only kept for later are the first to go.
         this.trim(0);
-        return openAsync(path, 'r');
+        return openAsync(path, READ_FLAGS);
       });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw damagedPack(id, 'the file is missing', error);

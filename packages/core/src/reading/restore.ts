@@ -23,6 +23,8 @@ const MIN_TASK_BYTES = 4 << 20;
 const MAX_TASK_BYTES = 64 << 20;
 const MIN_TASK_FILES = 100;
 const MAX_TASK_FILES = 1000;
+/** A tree may repeat a chunk of one byte: what a task is told of its chunks must not outgrow their bytes. */
+const MAX_TASK_CHUNKS = 1 << 16;
 
 /** Brings contents back to the file system. */
 export class Restorer {
@@ -45,7 +47,7 @@ export class Restorer {
         [group, bytes] = [[], 0];
       };
       for (const item of all) {
-        if (item.content.length > taskBytes) {
+        if (item.content.length > taskBytes || this.hasMany(item.content, options)) {
           await run.large(item, taskBytes);
           continue;
         }
@@ -55,6 +57,14 @@ export class Restorer {
       }
       await flush();
     });
+  }
+
+  /** Whether a file has more chunks than a task takes, however small it is. */
+  private hasMany(content: ContentRef, { nodes }: DataReadOptions): boolean {
+    if (content.height === 0 || content.length <= MAX_TASK_CHUNKS) return false;
+    let count = 0;
+    for (const _chunk of chunksOf(nodes, content)) if (++count > MAX_TASK_CHUNKS) return true;
+    return false;
   }
 
   async toFile(content: ContentRef, file: { fd: number; path: string }, options: DataReadOptions): Promise<void> {
@@ -158,7 +168,7 @@ class RestoreRun {
         [rows, bytes] = [new ChunkRowBuilder(), 0];
       };
       for (const { digest, length } of chunksOf(this.nodes, content)) {
-        if (bytes + length > taskBytes && bytes > 0) await flush();
+        if ((bytes + length > taskBytes || rows.count >= MAX_TASK_CHUNKS) && bytes > 0) await flush();
         rows.add(digest, length);
         bytes += length;
       }

@@ -2,6 +2,7 @@ import { DamageError, StoreFormatError } from '../errors.js';
 import { digestToHex, type DigestHex } from '../hash/digest.js';
 import type { Hasher } from '../hash/hasher.js';
 import { isPackId } from '../pack/pack-id.js';
+import { isName } from './names.js';
 import type { GenerationRef, RefChange, RefTable, VolumeId, VolumeState } from './ref-table.js';
 
 /*
@@ -127,23 +128,26 @@ const isId = (value: unknown): value is VolumeId => typeof value === 'string' &&
 const isDigestHex = (value: unknown): value is DigestHex => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
 const isNumber = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const isText = (value: unknown): value is string => typeof value === 'string';
-const isOptionalText = (value: unknown): boolean => value === undefined || isText(value);
+/** Empty for an ephemeral volume. */
+const isVolumeName = (value: unknown): boolean => value === '' || isName(value);
+/** The id of a lease. */
+const isOwner = (value: unknown): boolean => value === undefined || (isText(value) && /^\w{1,64}$/.test(value));
 
 function isChange(value: unknown): value is RefChange {
   if (!isObject(value) || !isId(value['volumeId'])) return false;
   switch (value['type']) {
     case 'volume-created':
-      return isText(value['name']) && isNumber(value['createdAtMs']) && isOptionalText(value['ephemeralOwner']) && isFork(value['from']);
+      return isVolumeName(value['name']) && isNumber(value['createdAtMs']) && isOwner(value['ephemeralOwner']) && isFork(value['from']);
     case 'head':
       return isNumber(value['generation']) && isDigestHex(value['snapshot']) && isText(value['pack']) && isPackId(value['pack']);
     case 'volume-renamed':
-      return isText(value['name']);
+      return isName(value['name']);
     case 'volume-deleted':
       return true;
     case 'tag':
-      return isText(value['tag']) && isDigestHex(value['snapshot']);
+      return isName(value['tag']) && isDigestHex(value['snapshot']);
     case 'untag':
-      return isText(value['tag']);
+      return isName(value['tag']);
     case 'prune':
       return Array.isArray(value['generations']) && value['generations'].every(isNumber);
     default:
@@ -159,14 +163,14 @@ function isTableRow(value: unknown): value is TableRow {
   return (
     isObject(value) &&
     isId(value['id']) &&
-    isText(value['name']) &&
+    isVolumeName(value['name']) &&
     isNumber(value['createdAtMs']) &&
-    isOptionalText(value['ephemeralOwner']) &&
+    isOwner(value['ephemeralOwner']) &&
     Array.isArray(value['generations']) &&
     value['generations'].every(
       (pair: unknown): pair is GenerationRef => Array.isArray(pair) && pair.length === 2 && isNumber(pair[0]) && isDigestHex(pair[1]),
     ) &&
     Array.isArray(value['tags']) &&
-    value['tags'].every((pair: unknown) => Array.isArray(pair) && pair.length === 2 && isText(pair[0]) && isDigestHex(pair[1]))
+    value['tags'].every((pair: unknown) => Array.isArray(pair) && pair.length === 2 && isName(pair[0]) && isDigestHex(pair[1]))
   );
 }

@@ -15,6 +15,7 @@ import {
   TABLE_INTERVAL,
   type JournalEntry,
 } from './journal-file.js';
+import { READ_FLAGS } from '../util/open-flags.js';
 import { applyChange, EMPTY_REF_TABLE, RefChangeError, type RefChange, type RefTable } from './ref-table.js';
 
 const TEMPORARY = /^\.[0-9a-f]{16}\.tmp$/;
@@ -36,8 +37,7 @@ export class RefJournal {
 
   /** The change of that number, or undefined where there is none yet. @throws DamageError */
   read(seq: number): JournalEntry | undefined {
-    const file = this.pathOf(seq);
-    return fs.existsSync(file) ? decodeChange(readFile(file), seq, this.hasher) : undefined;
+    return fs.existsSync(this.pathOf(seq)) ? decodeChange(readJournalFile(this.refsDir, seq), seq, this.hasher) : undefined;
   }
 
   /**
@@ -138,14 +138,14 @@ export function readJournal(refsDir: string, hasher: Hasher): JournalState {
 
 function newestTable(refsDir: string, seqs: number[], hasher: Hasher, damage: Damage[]): RefTable {
   for (const seq of seqs.filter((candidate) => candidate % TABLE_INTERVAL === 0).reverse()) {
-    const table = collectDamage(damage, () => decodeTable(readFile(path.join(refsDir, journalName(seq))), seq, hasher));
+    const table = collectDamage(damage, () => decodeTable(readJournalFile(refsDir, seq), seq, hasher));
     if (table !== undefined) return table;
   }
   return EMPTY_REF_TABLE;
 }
 
 function afterChange(table: RefTable, refsDir: string, seq: number, hasher: Hasher, damage: Damage[]): RefTable {
-  const entry = collectDamage(damage, () => decodeChange(readFile(path.join(refsDir, journalName(seq))), seq, hasher));
+  const entry = collectDamage(damage, () => decodeChange(readJournalFile(refsDir, seq), seq, hasher));
   if (entry === undefined) return table;
   try {
     return applyChange(table, entry.change);
@@ -173,10 +173,19 @@ function namesIn(folder: string): string[] {
   }
 }
 
-function readFile(file: string): Uint8Array {
+/** A file of the journal. @throws DamageError where something else has its place, or nothing any more */
+export function readJournalFile(refsDir: string, seq: number): Uint8Array {
+  const file = path.join(refsDir, journalName(seq));
   try {
-    return fs.readFileSync(file);
+    const fd = fs.openSync(file, READ_FLAGS);
+    try {
+      return fs.readFileSync(fd);
+    } finally {
+      fs.closeSync(fd);
+    }
   } catch (error) {
-    throw wrapIoError(error, `cannot read ${file}`);
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') throw damagedChange(seq, 'the file is missing', error);
+    throw code === 'EISDIR' ? damagedChange(seq, 'it is no file', error) : wrapIoError(error, `cannot read ${file}`);
   }
 }

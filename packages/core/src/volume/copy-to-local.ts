@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { promises as fs } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { FileExistsError, InvalidPathError, wrapIoError } from '../errors.js';
+import { FileExistsError, wrapIoError } from '../errors.js';
 import type { Entry } from '../manifest/entry.js';
 import type { RestoreItem } from '../reading/data-reader.js';
 import type { Progress, Work } from '../types.js';
 import type { Engine } from './engine.js';
 import { FoldingNames, foldsNames } from './folding-names.js';
-import { normalizePath } from './paths.js';
+import { LocalNames } from './local-names.js';
 import type { Sight } from './read-view.js';
 import { requireEntry } from './read-view.js';
 
@@ -87,6 +87,7 @@ async function copyFolder(
 /** Writes a folder's tree into an empty folder. Symlinks are made last, so that no file is ever written through one. */
 async function materialize(engine: Engine, sight: Sight, path: string, aside: string, options: Work): Promise<void> {
   const links: [string, string][] = [];
+  const paths = new LocalNames((at) => sight.tree.get(at));
   const names = new FoldingNames(await foldsNames(aside));
   let folders: string[] = [];
   let files: RestoreItem[] = [];
@@ -102,8 +103,7 @@ async function materialize(engine: Engine, sight: Sight, path: string, aside: st
     [folders, files] = [[], []];
   };
   for (const [child, entry] of sight.tree.walk(path)) {
-    // A store can come from a stranger: its paths are checked again before they name anything on this disk.
-    if (normalizePath(child) !== child) throw new InvalidPathError(child, 'it is not in its normal form');
+    paths.check(child);
     names.claim(child);
     const local = localPathOf(path, child, aside);
     if (entry.type === 'directory') folders.push(local);

@@ -1,4 +1,5 @@
 import { InvalidNameError, InvalidPathError } from '../errors.js';
+import { isName } from '../refs/names.js';
 
 /** The longest path, and the longest name in it, in UTF-8 bytes: what Linux takes, so that any volume can be materialised. */
 const MAX_PATH_BYTES = 4095;
@@ -55,16 +56,14 @@ export function ancestorsOf(path: string): string[] {
   return ancestors;
 }
 
-const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/;
-
 /** @throws InvalidNameError */
 export function checkVolumeName(name: string): void {
-  if (typeof name !== 'string' || !NAME.test(name)) throw new InvalidNameError('volume name', String(name), nameFault(name));
+  if (!isName(name)) throw new InvalidNameError('volume name', String(name), nameFault(name));
 }
 
 /** A tag must not read as another kind of ref. @throws InvalidNameError */
 export function checkTagName(name: string): void {
-  if (typeof name !== 'string' || !NAME.test(name)) throw new InvalidNameError('tag', String(name), nameFault(name));
+  if (!isName(name)) throw new InvalidNameError('tag', String(name), nameFault(name));
   if (name === 'HEAD') throw new InvalidNameError('tag', name, 'HEAD always means the newest snapshot');
   if (/^[0-9a-f]{6,64}$/i.test(name)) throw new InvalidNameError('tag', name, 'it reads as a snapshot id');
   if (/^\d{4}-\d{2}-\d{2}/.test(name)) throw new InvalidNameError('tag', name, 'it reads as a date');
