@@ -88,6 +88,6 @@ export default defineConfig(
   only('packages/cli/src/**/*.ts', 'core'),
   only('packages/gpu-runner/src/**/*.ts', 'core'),
   only('examples/**/*.ts', 'core'),
-  only('examples/onnx-inference/**/*.ts', 'core', 'gpu-runner'),
+  only('examples/{onnx-inference,gpu-consumers,gpu-verify}/**/*.ts', 'core', 'gpu-runner'),
   only('examples/tour/**/*.ts', 'core', 'example-onnx-inference'),
 );

@@ -1,4 +1,5 @@
 import { CudaDevice, loadRegions, planLoad, readModelSource, Registry, type CudaRegion } from '@cairn/gpu-runner';
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { koffi, noEmulatedCuda } from '../support/emulated-cuda.js';
@@ -134,6 +135,35 @@ describe.skipIf(noEmulatedCuda !== undefined)('memory of a GPU (emulated)', () =
     expect(exported).toMatchObject({ kind: 'cuda-ipc', allocationBytes: 2 * MIB, handle: expect.stringMatching(/^[0-9a-f]{128}$/) });
     expect(Buffer.compare(await bytesOf(region), noise(100, 1))).toBe(0);
     await expect(device.adopt(0, 100)).rejects.toMatchObject({ code: 'CAIRN_INVALID_ARGUMENT' });
+  });
+
+  it('is not inherited by processes that are started for other things', async () => {
+    const region = await filled(await emulatedDevice(), noise(10, 1));
+    expect(region.export().kind).toBe('cuda-vmm');
+    expect(String(spawnSync('ls', ['-l', '/proc/self/fd']).stdout)).not.toContain('emulated-cuda');
+  });
+
+  it('moves to a new version by copies within the device, and only what changed crosses the bus', async () => {
+    const bytes = noise(24 * MIB, 1);
+    const volume = await commit(await testStore(), 'v', { 'a.bin': bytes });
+    const registry = new Registry({ device: await emulatedDevice({ ring: { slots: 4, slotBytes: MIB } }) });
+    onTestFinished(() => registry.close());
+    const acquire = async (): ReturnType<Registry['acquire']> =>
+      registry.acquire(volume, planLoad(await readModelSource(volume, 'a.bin'), { path: 'a.bin' }), { lineage: 'a' });
+    const old = await acquire();
+    for (const at of [5 * MIB, 5 * MIB + 1, 20 * MIB]) bytes[at]! ^= 1;
+    await volume.writeFile('a.bin', bytes);
+    await volume.commit();
+    const before = emulatedCuda().report().bytes;
+    const next = await acquire();
+    const after = emulatedCuda().report().bytes;
+    const moved = { in: after.hostToDevice - before.hostToDevice, within: after.deviceToDevice - before.deviceToDevice };
+    expect(moved.in + moved.within).toBe(bytes.length);
+    // Two chunks, which are of 64 KiB on average, and at most twice as long.
+    expect(moved.in).toBeLessThanOrEqual(4 * 128 * KIB);
+    expect(moved.in).toBe(next.metrics.readBytes);
+    expect(Buffer.compare(await bytesOf(next.regions[0] as CudaRegion), bytes)).toBe(0);
+    expect(Buffer.compare(await bytesOf(old.regions[0] as CudaRegion), noise(24 * MIB, 1))).toBe(0);
   });
 
   it('of somebody else is filled through its descriptor, and stays his when it was let go', async () => {

@@ -23,8 +23,8 @@ export class Process {
   private readonly heard = { stdout: '', stderr: '' };
   private listeners: (() => void)[] = [];
 
-  constructor(command: string, args: string[], environment: NodeJS.ProcessEnv = {}) {
-    this.child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment } });
+  constructor(command: string, args: string[], environment: NodeJS.ProcessEnv = {}, stdin: 'ignore' | 'pipe' = 'ignore') {
+    this.child = spawn(command, args, { stdio: [stdin, 'pipe', 'pipe'], env: { ...process.env, ...environment } });
     for (const stream of ['stdout', 'stderr'] as const) {
       this.child[stream]!.setEncoding('utf8').on('data', (text: string) => {
         this.heard[stream] += text;
@@ -76,12 +76,21 @@ export interface Rig {
 
 /** A daemon in a process of its own, which serves a store that this process writes to. */
 export async function daemonOn(files: Record<string, Uint8Array | string>, ...args: string[]): Promise<Rig> {
+  return daemonIn({}, files, ...args);
+}
+
+/** The same with variables in the daemon's environment. */
+export async function daemonIn(
+  environment: NodeJS.ProcessEnv,
+  files: Record<string, Uint8Array | string>,
+  ...args: string[]
+): Promise<Rig> {
   const dir = tempDir();
   const store = await openStore(join(dir, 'store'), { workers: 1 });
   onTestFinished(() => store.close());
   await commit(store, 'models', files);
   const socket = join(dir, 'run', 'gpu.sock');
-  const daemon = cairnGpu(['serve', '--store', join(dir, 'store'), '--socket', socket, ...args]);
+  const daemon = cairnGpu(['serve', '--store', join(dir, 'store'), '--socket', socket, ...args], environment);
   await daemon.says(/serving on/);
   return { dir, store, socket, daemon };
 }

@@ -312,7 +312,8 @@ EXPORTED CUresult cuMemExportToShareableHandle(void *out, CUmemGenericAllocation
   LOCKED();
   struct physical *physical = of_handle(handle);
   if (physical == NULL || !physical->exportable) return CUDA_ERROR_INVALID_VALUE;
-  int descriptor = fcntl(physical->memfd, F_DUPFD_CLOEXEC, 3);
+  /* Nothing says that it is closed by exec: so it is not. */
+  int descriptor = fcntl(physical->memfd, F_DUPFD, 3);
   if (descriptor < 0) return CUDA_ERROR_OPERATING_SYSTEM;
   *(int *)out = descriptor;
   return CUDA_SUCCESS;

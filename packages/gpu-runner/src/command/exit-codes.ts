@@ -22,5 +22,7 @@ const BY_ERROR_CODE: Record<GpuErrorCode, number> = {
 
 /** The exit status of `cairn-gpu` for an error's code. */
 export function exitCodeFor(code: string): number {
+  // Of the core's codes the one that is about what was typed.
+  if (code === 'CAIRN_INVALID_ARGUMENT') return 2;
   return Object.hasOwn(BY_ERROR_CODE, code) ? BY_ERROR_CODE[code as GpuErrorCode] : 1;
 }

@@ -32,6 +32,7 @@ function program(exit: (code: number) => void): Command {
     .description('serve models to processes of this user, over a Unix socket')
     .option('--store <dir>', 'the store (default: CAIRN_STORE, else the nearest .cairn upward)')
     .option('--socket <path>', 'where to listen (default: CAIRN_GPU_SOCKET, else one of this user)')
+    .option('--device <id>', "where models go: 'host', or a GPU as 'cuda:0'", 'host')
     .option('--budget <bytes>', 'the most memory for models; K, M, G, T are powers of 1024', bytes)
     .option('--metrics-port <port>', 'serve Prometheus metrics on 127.0.0.1', Number)
     .option('--preload <place...>', 'models to load at once')

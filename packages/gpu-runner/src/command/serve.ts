@@ -7,17 +7,19 @@ import { untilAsked } from './signals.js';
 export interface ServeFlags {
   store?: string;
   socket?: string;
+  device?: string;
   budget?: number;
   metricsPort?: number;
   preload?: string[];
 }
 
 /** Serves until asked to end. Says in lines on stdout what is there. */
-export async function serve({ store: dir, socket, budget, metricsPort, preload = [] }: ServeFlags): Promise<void> {
+export async function serve({ store: dir, socket, device, budget, metricsPort, preload = [] }: ServeFlags): Promise<void> {
   await using store = await openStoreOf(dir);
   await using daemon = await startDaemon({
     store,
     ...(socket === undefined ? {} : { socketPath: socket }),
+    ...(device === undefined ? {} : { device }),
     ...(budget === undefined ? {} : { budgetBytes: budget }),
     logger: { warn: (message: string) => process.stderr.write(`cairn-gpu: ${message}\n`) },
   });

@@ -10,6 +10,8 @@ export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
 export const MAP_PRIVATE = 2;
 export const MAP_POPULATE = 0x8000;
+export const F_SETFD = 2;
+export const FD_CLOEXEC = 1;
 export const F_SETSIG = 10;
 export const F_SETLEASE = 1024;
 export const F_WRLCK = 1;
@@ -35,6 +37,7 @@ interface Libc {
   fcntl: Call;
   getsockopt: Call;
   sendmsg: Call;
+  recvmsg: Call;
 }
 
 let loaded: Libc | undefined;
@@ -66,6 +69,7 @@ export function libc(): Libc {
     fcntl: library.func('int fcntl(int fd, int command, ...)'),
     getsockopt: library.func('int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)'),
     sendmsg: library.func('sendmsg', 'int64_t', ['int', koffi.pointer(msghdr), 'int']),
+    recvmsg: library.func('recvmsg', 'int64_t', ['int', koffi.inout(koffi.pointer(msghdr)), 'int']),
   };
   return loaded;
 }

@@ -1,7 +1,10 @@
 import { EventEmitter } from 'node:events';
 import fs from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { InvalidArgumentError } from '@cairn/core';
+import type { DeviceInfo } from '../device/device.js';
 import { GpuError } from '../errors.js';
+import { loadWithDescriptors } from './descriptor-client.js';
 import { hostPathOf, PROTOCOL_VERSION, type Manifest } from './manifest.js';
 import {
   fromWire,
@@ -31,7 +34,10 @@ export interface RemoteModel extends Disposable {
   /** Whether it was loaded before. */
   readonly shared: boolean;
   readonly manifest: Manifest;
-  /** One for each region, open for reading until `release()`; `/proc/self/fd/N` opens them by path. */
+  /**
+   * In host memory one for each region, open for reading until `release()`; `/proc/self/fd/N` opens them by path. In the memory of a GPU
+   * those that `manifest.regions` count, to be imported by the CUDA driver.
+   */
   readonly descriptors: readonly number[];
   /** Closes the descriptors and tells the daemon. What is mapped stays mapped. Idempotent. */
   release(): void;
@@ -40,13 +46,17 @@ export interface RemoteModel extends Disposable {
 /** A connection to a daemon. Closing it, or the end of this process, releases everything. */
 export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }> implements Disposable {
   private readonly socket: Socket;
+  private readonly socketPath: string;
+  /** As the daemon greeted. */
+  private device: DeviceInfo | undefined;
   private readonly waiting = new Map<number, Waiting>();
   private readonly models = new Set<RemoteModel>();
   private nextId = 1;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, socketPath: string) {
     super();
     this.socket = socket;
+    this.socketPath = socketPath;
   }
 
   /** @throws GpuError `CAIRN_GPU_NO_DAEMON`, `CAIRN_GPU_REFUSED`, `CAIRN_GPU_PROTOCOL` */
@@ -56,12 +66,14 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
         reject(noDaemon(`'${socketPath}': ${error.message}`)),
       );
     });
-    const client = new Client(socket);
-    await client.start(socketPath);
+    const client = new Client(socket, socketPath);
+    await client.start();
     return client;
   }
 
   async load(model: ModelRequest, options: { watch?: boolean } = {}): Promise<RemoteModel> {
+    // Descriptors of GPU memory have to be received: no path opens them.
+    if (this.device?.backing === 'cuda-vmm') return this.receiveModel(model, options);
     const { lease, shared, manifest } = (await this.request('load', { model, ...options })) as unknown as Answers['load'];
     const descriptors: number[] = [];
     let held = true;
@@ -79,6 +91,21 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
       release();
       throw error;
     }
+    this.models.add(remote);
+    return remote;
+  }
+
+  private async receiveModel(model: ModelRequest, { watch = false }: { watch?: boolean }): Promise<RemoteModel> {
+    if (watch)
+      throw new InvalidArgumentError('models in the memory of a GPU cannot be watched over this client', 'ask for the model again');
+    const received = await loadWithDescriptors(this.socketPath, model);
+    const { answer, descriptors } = received;
+    const release = (): void => {
+      received.close();
+      this.models.delete(remote);
+    };
+    const { lease, shared, manifest } = answer;
+    const remote: RemoteModel = { lease, shared, manifest, descriptors, release, [Symbol.dispose]: release };
     this.models.add(remote);
     return remote;
   }
@@ -111,11 +138,11 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
   }
 
   /** Resolves with the daemon's greeting. */
-  private start(socketPath: string): Promise<void> {
+  private start(): Promise<void> {
     const lines = new LineReader(MAX_LINE_BYTES);
     return new Promise<void>((resolve, reject) => {
       let greeted = false;
-      let failure: unknown = noDaemon(`'${socketPath}': it hung up`);
+      let failure: unknown = noDaemon(`'${this.socketPath}': it hung up`);
       this.socket.on('data', (chunk) => {
         try {
           for (const line of lines.push(chunk)) {
@@ -123,7 +150,11 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
             if (message['id'] === undefined && message['error'] !== undefined) throw fromWire(message['error'] as WireError);
             if (greeted) this.hear(message);
             else if ((message as unknown as Greeting).cairn !== PROTOCOL_VERSION) throw protocolError('another version of the protocol');
-            else resolve(void (greeted = true));
+            else {
+              greeted = true;
+              this.device = (message as unknown as Greeting).device;
+              resolve();
+            }
           }
         } catch (error) {
           failure = error;

@@ -1,5 +1,9 @@
+import fs from 'node:fs';
 import type { Socket } from 'node:net';
+import type { Region } from '../device/device.js';
+import type { LoadPlan } from '../plan/load-plan.js';
 import type { ServedModel } from '../service/model-service.js';
+import { adoptRegions } from './adopt.js';
 import { PROTOCOL_VERSION } from './manifest.js';
 import {
   LineReader,
@@ -13,7 +17,7 @@ import {
   type Request,
 } from './messages.js';
 import type { DaemonOptions } from './server.js';
-import { sendWithDescriptors, written } from './unix-socket.js';
+import { receive, resumeReading, sendWithDescriptors, stopReading, written } from './unix-socket.js';
 
 const DEFAULT_WATCH_MS = 1000;
 
@@ -34,6 +38,7 @@ export class Connection {
   private readonly running = new Set<Promise<void>>();
   private nextLease = 1;
   private sending: Promise<void> = Promise.resolve();
+  private receiving: Promise<unknown> = Promise.resolve();
   private watch: NodeJS.Timeout | undefined;
   private looking = false;
 
@@ -66,7 +71,11 @@ export class Connection {
     const { service, device, metrics } = this.options;
     switch (op) {
       case 'load':
-        return this.load(request.id, request.model, request.descriptors === true, request.watch === true);
+        return this.load(request.id, modelOf(request), request.descriptors === true, request.watch === true);
+      case 'plan':
+        return this.send({ id, manifest: await service.plan(modelOf(request)) } satisfies Answers['plan'] & { id: number });
+      case 'fill':
+        return this.fill(request.id, modelOf(request), request.key);
       case 'release': {
         this.leases.get(request.lease)?.model.release();
         this.leases.delete(request.lease);
@@ -82,8 +91,6 @@ export class Connection {
   }
 
   private async load(id: number, request: ModelRequest, descriptors: boolean, watch: boolean): Promise<void> {
-    if (typeof request !== 'object' || request === null || typeof request.volume !== 'string')
-      throw protocolError('a load without a volume');
     const start = performance.now();
     const model = await this.options.service.load(request, { signal: this.gone.signal });
     if (this.gone.signal.aborted) return model.release();
@@ -93,6 +100,38 @@ export class Connection {
     const answer: Answers['load'] = { lease, shared: model.lease.shared, elapsedMs: performance.now() - start, manifest };
     this.send({ id, ...answer }, descriptors ? model.descriptors : []);
     if (watch) this.watch ??= setInterval(() => this.startLooking(), this.options.watchMs ?? DEFAULT_WATCH_MS);
+  }
+
+  /** Asks for memory of the consumer, fills it, and lets it go. */
+  private async fill(id: number, model: ModelRequest, key: string): Promise<void> {
+    const start = performance.now();
+    const { signal } = this.gone;
+    const obtain = async (plan: LoadPlan): Promise<Region[]> => {
+      if (plan.key !== key) throw protocolError('the `key` of another plan: there is a newer version, or the request differs');
+      return adoptRegions(this.options.device, plan.regionBytes, (count) => this.receiveDescriptors(id, count));
+    };
+    const manifest = await this.options.service.fill(model, obtain, { signal });
+    this.send({ id, filled: true, elapsedMs: performance.now() - start, manifest } satisfies Answers['fill'] & { id: number });
+  }
+
+  /** One at a time, since what comes belongs to who asked; the socket is not read by Node meanwhile, which would drop them. */
+  private receiveDescriptors(id: number, count: number): Promise<number[]> {
+    const turn = this.receiving.then(async () => {
+      stopReading(this.socket);
+      try {
+        this.send({ id, send: count } satisfies Answers['fill'] & { id: number });
+        await this.sending;
+        const { bytes, descriptors } = await receive(this.socket, 1, this.gone.signal);
+        if (bytes.length === 0) this.socket.destroy();
+        if (descriptors.length === count) return descriptors;
+        for (const descriptor of descriptors) fs.closeSync(descriptor);
+        throw protocolError(`${descriptors.length} descriptors where ${count} were to come`);
+      } finally {
+        resumeReading(this.socket);
+      }
+    });
+    this.receiving = turn.catch(() => undefined);
+    return turn;
   }
 
   private startLooking(): void {
@@ -143,4 +182,9 @@ export class Connection {
     for (const { model } of this.leases.values()) model.release();
     this.leases.clear();
   }
+}
+
+function modelOf({ op, model }: { op: string; model: ModelRequest }): ModelRequest {
+  if (typeof model !== 'object' || model === null || typeof model.volume !== 'string') throw protocolError(`a ${op} without a volume`);
+  return model;
 }

@@ -1,7 +1,7 @@
 import type { SnapshotId } from '@cairn/core';
 import type { RegionExport } from '../device/device.js';
 import { GpuError } from '../errors.js';
-import type { PlannedFile, PlannedTensor } from '../plan/load-plan.js';
+import type { LoadPlan, PlannedFile, PlannedTensor } from '../plan/load-plan.js';
 import type { Lease } from '../registry/lease.js';
 
 /** Version of manifest and messages. A change that an old consumer would misread makes a new one. */
@@ -79,6 +79,12 @@ export function manifestOf(origin: ModelOrigin, device: string, lease: Lease, pa
     files: lease.plan.files,
     tensors: lease.plan.tensors,
   };
+}
+
+/** A manifest of memory that is not there yet. */
+export function plannedManifest(origin: ModelOrigin, device: string, plan: LoadPlan): Manifest {
+  const { key, regionBytes, files, tensors } = plan;
+  return { cairn: PROTOCOL_VERSION, ...origin, key, device, regions: regionBytes.map((size) => ({ size })), files, tensors };
 }
 
 /** What goes with a manifest: in the order in which its regions count them. */

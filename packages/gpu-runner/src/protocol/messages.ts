@@ -21,6 +21,8 @@ export interface Greeting {
 /** One line from a consumer. The answer has the same `id`; answers come in any order. */
 export type Request = { id: number } & (
   | { op: 'load'; model: ModelRequest; descriptors?: boolean; watch?: boolean }
+  | { op: 'plan'; model: ModelRequest }
+  | { op: 'fill'; model: ModelRequest; key: string }
   | { op: 'release'; lease: number }
   | { op: 'list' }
   | { op: 'metrics' }
@@ -29,6 +31,10 @@ export type Request = { id: number } & (
 /** Answers by operation. A failed request is answered by `{id, error}`. */
 export interface Answers {
   load: { lease: number; shared: boolean; elapsedMs: number; manifest: Manifest };
+  /** What a load would give, without loading: for consumers that bring the memory. */
+  plan: { manifest: Manifest };
+  /** First `send`: as many descriptors are expected now, with one byte. Then, when the memory is filled, the rest. */
+  fill: { send: number } | { filled: true; elapsedMs: number; manifest: Manifest };
   release: Record<never, never>;
   list: { device: DeviceInfo; models: ModelStatus[] };
   metrics: { text: string };

@@ -23,9 +23,18 @@ export interface AcquireOptions extends Work {
 
 /** Loads each model once, shares it, and evicts what nobody uses when room is needed. */
 export class Registry implements AsyncDisposable {
-  readonly counters: RegistryCounters = { loads: 0, updates: 0, hits: 0, evictions: 0, failures: 0, readBytes: 0, reusedBytes: 0 };
+  readonly counters: RegistryCounters = {
+    loads: 0,
+    updates: 0,
+    hits: 0,
+    evictions: 0,
+    failures: 0,
+    fills: 0,
+    readBytes: 0,
+    reusedBytes: 0,
+  };
   readonly budgetBytes: number;
-  private readonly device: Device;
+  readonly device: Device;
   private readonly load: Pick<LoadOptions, 'verify' | 'ring'>;
   private readonly entries = new Map<string, Entry>();
   private readonly holdings = new WeakMap<Lease, Holding>();
@@ -87,6 +96,14 @@ export class Registry implements AsyncDisposable {
     );
     this.use(entry);
     return this.whenLoaded(entry, plan, { shared: false, signal });
+  }
+
+  /** Loads a plan into regions of the caller's, which share nothing and are not kept. Freeing them stays the caller's. */
+  async fill(view: ReadView, plan: LoadPlan, regions: readonly Region[], work: Work = {}): Promise<void> {
+    if (this.closed) throw new ClosedError('registry');
+    const { readBytes } = await fillRegions(view, plan, regions, this.device, { ...this.load, ...work });
+    this.counters.fills++;
+    this.counters.readBytes += readBytes;
   }
 
   list(): ModelStatus[] {

@@ -16,6 +16,8 @@ export interface RegistryCounters {
   hits: number;
   evictions: number;
   failures: number;
+  /** Times that memory of others was filled. */
+  fills: number;
   readBytes: number;
   reusedBytes: number;
 }

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import fs from 'node:fs';
 import { createMemoryFile } from '../device/memory-file.js';
-import type { Manifest } from '../protocol/manifest.js';
+import type { Manifest, ManifestRegion } from '../protocol/manifest.js';
 
 /*
  * How a process that is started here gets its weights: it inherits descriptors. 3 is the manifest as a JSON file, 4 and up are the
@@ -20,7 +20,12 @@ export interface OpenModel {
 
 /** The manifest as a child sees it that inherits the regions. */
 export function inheritedManifest(manifest: Manifest): Manifest {
-  return { ...manifest, regions: manifest.regions.map(({ size }, i) => ({ size, path: `/proc/self/fd/${FIRST_REGION_DESCRIPTOR + i}` })) };
+  const regions = manifest.regions.map(({ size, path, cuda }, i): ManifestRegion => {
+    if (path !== undefined) return { size, path: `/proc/self/fd/${FIRST_REGION_DESCRIPTOR + i}` };
+    if (cuda?.sharing !== 'vmm') return { size, ...(cuda === undefined ? {} : { cuda }) };
+    return { size, cuda: { ...cuda, descriptor: FIRST_REGION_DESCRIPTOR + cuda.descriptor } };
+  });
+  return { ...manifest, regions };
 }
 
 /**

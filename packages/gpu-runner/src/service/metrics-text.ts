@@ -11,8 +11,8 @@ export interface Metric {
 
 /** What a registry and its device have to tell. */
 export function registryMetrics(registry: Registry, device: Device): Metric[] {
-  const { loads, hits, evictions, failures, readBytes, reusedBytes } = registry.counters;
-  const { allocatedBytes, reusableBytes, lingeringBytes } = device.info();
+  const { loads, hits, evictions, failures, fills, readBytes, reusedBytes } = registry.counters;
+  const { id, backing, allocatedBytes, reusableBytes, lingeringBytes, capacityBytes, cuda } = device.info();
   const models = registry.list();
   const state = (name: string, value: number): Metric['samples'][number] => ({ labels: { state: name }, value });
   return [
@@ -20,8 +20,13 @@ export function registryMetrics(registry: Registry, device: Device): Metric[] {
     counter('hits_total', 'Requests that found their model loaded, or on its way.', hits),
     counter('evictions_total', 'Models that gave way to others.', evictions),
     counter('load_failures_total', 'Loads that failed or were given up.', failures),
+    counter('fills_total', 'Times that memory of a consumer was filled.', fills),
     counter('read_bytes_total', 'Bytes read from the store, decoded and verified.', readBytes),
     counter('reused_bytes_total', 'Bytes taken over from older versions in memory.', reusedBytes),
+    gauge('device_info', 'The device; always 1.', [
+      { labels: { device: id, backing, ...(cuda === undefined ? {} : { name: cuda.name, uuid: cuda.uuid }) }, value: 1 },
+    ]),
+    gauge('device_capacity_bytes', 'The most memory that the device gives.', [{ value: capacityBytes }]),
     gauge('models', 'Models in memory.', [{ value: models.length }]),
     gauge('users', 'Leases on models.', [{ value: models.reduce((sum, { users }) => sum + users, 0) }]),
     gauge('budget_bytes', 'The most memory that models may take together.', [{ value: registry.budgetBytes }]),

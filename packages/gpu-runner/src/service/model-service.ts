@@ -1,9 +1,10 @@
 import type { ReadView, Snapshot, Store, Volume, Work } from '@cairn/core';
+import type { Region } from '../device/device.js';
 import { ModelNotFoundError } from '../errors.js';
 import { planLoad, type LoadPlan } from '../plan/load-plan.js';
 import { isMissing, readModelSource } from '../plan/model-files.js';
 import { checkRequest, layoutOf } from '../plan/request.js';
-import { descriptorsOf, manifestOf, type Manifest, type ModelOrigin } from '../protocol/manifest.js';
+import { descriptorsOf, manifestOf, plannedManifest, type Manifest, type ModelOrigin } from '../protocol/manifest.js';
 import type { ModelRequest } from '../protocol/messages.js';
 import type { Lease } from '../registry/lease.js';
 import type { Registry } from '../registry/registry.js';
@@ -57,11 +58,33 @@ export class ModelService {
 
   /** What a load would give now, without loading it. */
   async look(wanted: ModelRequest): Promise<{ key: string; snapshot: string }> {
-    return this.withPlan(wanted, async (snapshot, plan) => ({ key: plan.key, snapshot: snapshot.info.id }));
+    const { key, snapshot } = await this.plan(wanted);
+    return { key, snapshot };
+  }
+
+  /** The same as a manifest, whose regions have sizes but no memory. */
+  async plan(wanted: ModelRequest): Promise<Manifest> {
+    return this.withPlan(wanted, async (snapshot, plan, request) => plannedManifest(originOf(snapshot, request), this.device, plan));
+  }
+
+  /**
+   * Fills memory that somebody else made: `obtain` gives regions of the sizes that the plan has, which are let go afterwards, however it
+   * ends. @throws what `obtain` and loading throw; ModelNotFoundError
+   */
+  async fill(wanted: ModelRequest, obtain: (plan: LoadPlan) => Promise<Region[]>, work: Work = {}): Promise<Manifest> {
+    return this.withPlan(wanted, async (snapshot, plan, request) => {
+      const regions = await obtain(plan);
+      try {
+        await this.registry.fill(snapshot, plan, regions, work);
+      } finally {
+        for (const region of regions) this.registry.device.free(region);
+      }
+      return plannedManifest(originOf(snapshot, request), this.device, plan);
+    });
   }
 
   private served(request: ModelRequest, snapshot: Snapshot, lease: Lease): ServedModel {
-    const origin = { volume: request.volume, path: request.path, snapshot: snapshot.info.id };
+    const origin = originOf(snapshot, request);
     const manifest = manifestOf(origin, this.device, lease, (descriptor) => `/proc/${process.pid}/fd/${descriptor}`);
     const release = (): void => lease.release();
     return { origin, request, lease, descriptors: descriptorsOf(lease), manifest, release, [Symbol.dispose]: release };
@@ -95,6 +118,10 @@ export class ModelService {
       throw isMissing(error) ? new ModelNotFoundError(place, error) : error;
     }
   }
+}
+
+function originOf(snapshot: Snapshot, { volume, path }: ModelRequest): ModelOrigin {
+  return { volume, path, snapshot: snapshot.info.id };
 }
 
 async function planOf(view: ReadView, request: ModelRequest): Promise<LoadPlan> {

@@ -1,5 +1,6 @@
 import type { Store } from '@cairn/core';
-import { HostDevice } from '../device/host-device.js';
+import type { Device } from '../device/device.js';
+import { openDevice } from '../device/open-device.js';
 import { Daemon } from '../protocol/server.js';
 import { defaultSocketPath } from '../protocol/socket-path.js';
 import { Registry } from '../registry/registry.js';
@@ -11,7 +12,9 @@ export interface ServeOptions {
   store: Store;
   /** Default: `CAIRN_GPU_SOCKET`, else a socket in a folder of this user's own. */
   socketPath?: string;
-  /** The most memory that models take together. Default: half of the machine's. */
+  /** `host`, or a GPU as `cuda:0`; or a device that is open, and stays the caller's to close. Default `host`. */
+  device?: string | Device;
+  /** The most memory that models take together. Default: half of the machine's; of a GPU what is free when it is opened, less a sixteenth. */
   budgetBytes?: number;
   /** How often watched models are looked at. Default 1000. */
   watchMs?: number;
@@ -28,11 +31,16 @@ export interface RunningDaemon extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Serves the models of a store from host memory to other processes of this user. @throws GpuError when a daemon listens there already */
+/**
+ * Serves the models of a store from the memory of a device to other processes of this user.
+ * @throws GpuError when a daemon listens there already; NoCudaDriverError, CudaError
+ */
 export async function startDaemon(options: ServeOptions): Promise<RunningDaemon> {
   const { store, budgetBytes, socketPath = defaultSocketPath(), watchMs, logger } = options;
-  const device = new HostDevice(budgetBytes === undefined ? {} : { capacityBytes: budgetBytes });
-  const registry = new Registry({ device });
+  const wanted = options.device ?? 'host';
+  const device = typeof wanted === 'string' ? await openDevice(wanted, budgetBytes) : wanted;
+  const closeDevice = async (): Promise<void> => (device === wanted ? undefined : device.close());
+  const registry = new Registry({ device, ...(budgetBytes === undefined ? {} : { budgetBytes }) });
   const service = new ModelService({ store, registry, device: device.id });
   const metrics = (): string => metricsText(registryMetrics(registry, device));
   const daemon = await Daemon.listen({
@@ -42,13 +50,16 @@ export async function startDaemon(options: ServeOptions): Promise<RunningDaemon>
     metrics,
     ...(watchMs === undefined ? {} : { watchMs }),
     ...(logger === undefined ? {} : { logger }),
+  }).catch(async (error: unknown) => {
+    await closeDevice();
+    throw error;
   });
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> =>
     (closing ??= (async () => {
       await daemon.close();
       await registry.close();
-      await device.close();
+      await closeDevice();
     })());
   return { socketPath, service, metrics, close, [Symbol.asyncDispose]: close };
 }

@@ -76,7 +76,8 @@ export class CudaThread {
   private hear(message: Extract<ReplyMessage, { id: number }>): void {
     const waiting = this.waiting.get(message.id);
     this.waiting.delete(message.id);
-    if (this.waiting.size === 0) this.worker.unref();
+    // Not while it is closing: then it is waited for to the end.
+    if (this.waiting.size === 0 && this.ended === undefined) this.worker.unref();
     this.unreleasedBytes = message.unreleasedBytes;
     if ('error' in message) waiting?.reject(asError(message.error));
     else waiting?.resolve(message.result);

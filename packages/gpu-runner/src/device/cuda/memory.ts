@@ -1,5 +1,6 @@
 import { CudaError } from '../../errors.js';
 import { ACCESS, accessDesc, allocationProp, HANDLE_TYPE_POSIX_DESCRIPTOR, IPC_HANDLE_BYTES } from './abi.js';
+import * as libc from '../libc.js';
 import type { Driver } from './driver.js';
 import { Held } from './held.js';
 
@@ -54,7 +55,10 @@ export class MemorySource {
 
   /** A new descriptor for other processes; closing it is the caller's. @throws CudaError */
   exportDescriptor(handle: bigint): number {
-    return this.driver.integer('cuMemExportToShareableHandle', handle, HANDLE_TYPE_POSIX_DESCRIPTOR, 0);
+    const descriptor = this.driver.integer('cuMemExportToShareableHandle', handle, HANDLE_TYPE_POSIX_DESCRIPTOR, 0);
+    // The driver does not promise it, and processes that are started here must not hold the memory by accident.
+    libc.control(descriptor, libc.F_SETFD, libc.FD_CLOEXEC);
+    return descriptor;
   }
 
   /** @throws CudaError */
