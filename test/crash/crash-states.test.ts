@@ -4,6 +4,7 @@ import { randomFrom, testSeed } from '../support/random.js';
 import { StateChecker } from './check-state.js';
 import { crashStates, type Sampling } from './crash-states.js';
 import { record } from './record.js';
+import { tell } from '../support/tell.js';
 
 /** Distinct states to look at. A long run sets more, and then looks at more of each moment, too. */
 const STATES = Number(process.env['CAIRN_SOAK_STATES'] ?? 2000);
@@ -35,7 +36,7 @@ describe('a power cut at any moment', () => {
           runs++;
         }
       }
-      console.log(`${checker.distinct} distinct of ${states} crash states, of ${runs} runs`);
+      tell('crash states', { distinct: checker.distinct, states, runs });
       expect(checker.distinct).toBeGreaterThanOrEqual(STATES);
     },
     IS_LONG ? 24 * 3_600_000 : 600_000,

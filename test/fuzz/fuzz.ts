@@ -6,6 +6,7 @@ import { Allocations } from './allocations.js';
 import { Dice } from './dice.js';
 import { type Material, mutated } from './mutate.js';
 import { Watchdog } from './watchdog.js';
+import { tell } from '../support/tell.js';
 
 /** A parser, and what must be true of it whatever it is given. */
 export interface Target extends Material {
@@ -63,7 +64,8 @@ export function fuzz(target: Target): void {
         await watchdog.stop();
       }
       const seconds = ((performance.now() - start) / 1000).toFixed(1);
-      console.log(`fuzz ${target.name}: ${count} inputs, ${tally.values} values, ${tally.errors} errors, ${seconds} s`);
+      tell('fuzz', { inputs: numbers.to - numbers.from, ...tally });
+      console.log(`fuzz ${target.name}: ${count} inputs, ${seconds} s`);
       // Inputs of one outcome only would reach little of the parser.
       if (count >= ENOUGH_FOR_BOTH && ONLY === undefined)
         for (const outcome of [tally.values, tally.errors]) expect(outcome).toBeGreaterThan(0);

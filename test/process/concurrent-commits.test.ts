@@ -8,6 +8,7 @@ import { randomFrom, testSeed } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
 import { withStore } from '../support/with-store.js';
 import { mergeTrees, ModelHandle, type Tree } from '../support/volume-model.js';
+import { tell } from '../support/tell.js';
 
 /** Commits of each writer, and how often each is killed on the way there; a long run sets more. */
 const COMMITS = Number(process.env['CAIRN_TEST_COMMITS'] ?? 6);
@@ -155,9 +156,10 @@ describe('processes that commit to one volume at once, some killed', () => {
       } finally {
         await store.close();
       }
-      console.log(
-        `${writers} writers: ${record.acknowledged.size} commits, ${record.kills} kills, ${record.inDoubt.size} in doubt, ${seen.length} heads seen`,
-      );
+      tell('concurrent commits', {
+        ...{ writers, kills: record.kills, commits: record.acknowledged.size },
+        ...{ inDoubt: record.inDoubt.size, headsSeen: seen.length },
+      });
     },
     300_000,
   );

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Performance, Stage } from '../support/histories/stage.js';
 import { randomFrom, testSeed } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
+import { tell } from '../support/tell.js';
 
 /** How many histories, of how many processes; a long run sets more. */
 const HISTORIES = Number(process.env['CAIRN_TEST_HISTORIES'] ?? 20);
@@ -29,6 +30,6 @@ describe('processes that work on one volume at once', () => {
     expect(total.unchecked).toBe(0);
     for (const actor of actors) actor.stop();
     for (const actor of actors) await actor.succeeds();
-    console.log(`${HISTORIES} histories of ${ACTORS} processes: ${total.moves} moves, ${total.commits} commits`);
+    tell('histories', { histories: HISTORIES, moves: total.moves, commits: total.commits });
   }, 600_000);
 });

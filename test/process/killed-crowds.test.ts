@@ -6,6 +6,7 @@ import { codeOf } from '../support/failures.js';
 import { Performance, Stage, type Order } from '../support/histories/stage.js';
 import { randomFrom, testSeed } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
+import { tell } from '../support/tell.js';
 
 /** A long run sets more. */
 const KILLS = Number(process.env['CAIRN_TEST_CROWD_KILLS'] ?? 40);
@@ -47,7 +48,7 @@ describe('processes that work on one volume and are killed', () => {
       for (const name of ['moves', 'commits', 'inDoubt'] as const) counts[name] += stage.counts[name];
       counts.unchecked += stage.judge.unchecked;
     }
-    console.log(counts);
+    tell('killed crowds', counts);
     // A version is beyond checking only when it, and the prune that removed its predecessor, were cut short.
     expect(counts.unchecked).toBeLessThan(counts.kills);
   }, 3_600_000);

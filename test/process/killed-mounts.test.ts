@@ -3,6 +3,7 @@ import { Child } from '../support/children.js';
 import { MountStage, untilWritten } from '../support/histories/mount-stage.js';
 import { randomFrom, testSeed } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
+import { tell } from '../support/tell.js';
 
 /** A long run sets more. */
 const KILLS = Number(process.env['CAIRN_TEST_MOUNT_KILLS'] ?? 10);
@@ -34,5 +35,5 @@ test('the owner of a folder in use is killed: versions are whole and stay, the f
     await inspector.succeeds();
     for (const name of ['writes', 'commits', 'reloads'] as const) total[name] += stage.counts[name];
   }
-  console.log(total);
+  tell('killed mounts', total);
 }, 3_600_000);

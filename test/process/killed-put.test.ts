@@ -7,6 +7,7 @@ import { Child } from '../support/children.js';
 import { noise, randomFrom, testSeed } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
 import { withStore } from '../support/with-store.js';
+import { tell } from '../support/tell.js';
 
 const MIB = 1 << 20;
 /** Size of the upload, and how often it is killed; a long run sets more. */
@@ -100,8 +101,9 @@ describe('an upload killed by SIGKILL', () => {
     // Of what the packs hold a little is their own.
     expect(bytes.new).toBeLessThanOrEqual(sourceBytes - 0.99 * sealed);
     await expectEqualsSource(dir);
+    tell('killed uploads', { kills });
     console.log(
-      `${kills} kills; ${(sealed / MIB).toFixed(0)} of ${(sourceBytes / MIB).toFixed(0)} MiB survived them, ${(bytes.new / MIB).toFixed(0)} MiB were new at last`,
+      `${(sealed / MIB).toFixed(0)} of ${(sourceBytes / MIB).toFixed(0)} MiB survived them, ${(bytes.new / MIB).toFixed(0)} MiB were new at last`,
     );
   }, 300_000);
 });

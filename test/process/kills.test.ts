@@ -7,6 +7,7 @@ import { after, OPERATIONS, prepare, stateOf, type State } from '../support/oper
 import { randomFrom, testSeed } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
 import { withStore } from '../support/with-store.js';
+import { tell } from '../support/tell.js';
 
 /** A long run sets more. */
 const KILLS = Number(process.env['CAIRN_TEST_KILLS'] ?? 8);
@@ -55,8 +56,6 @@ describe('a process killed at any of its disk calls', () => {
         expect(readdirSync(join(dir, 'refs')).filter((name) => name.startsWith('.'))).toEqual([]);
       });
     }
-    console.log(
-      `${KILLS} kills, ${counts.done} changes acknowledged; the last one whole ${counts.whole} times, undone ${counts.undone} times`,
-    );
+    tell('kills at disk calls', { kills: KILLS, ...counts });
   }, 600_000);
 });

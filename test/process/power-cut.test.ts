@@ -6,6 +6,7 @@ import { Performance, Stage, type Order } from '../support/histories/stage.js';
 import { LoopDisk, whyNoLoopDisk, type CUTS as HOW, type FileSystem } from '../support/loop-disk.js';
 import { randomFrom, testSeed } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
+import { tell } from '../support/tell.js';
 
 /** A long run sets more. */
 const CUTS = Number(process.env['CAIRN_TEST_CUTS'] ?? 20);
@@ -81,7 +82,7 @@ describe.each(KINDS)('when the power is cut, on %s,', (kind) => {
         await play.end();
         for (const name of ['moves', 'commits', 'inDoubt'] as const) counts[name] += play.stage.counts[name];
       }
-      console.log(`${kind}: ${JSON.stringify(counts)}`);
+      tell(`power cuts, ${kind}`, counts);
     },
     3_600_000,
   );
@@ -131,7 +132,7 @@ describe.each(KINDS)('when the power is cut, on %s,', (kind) => {
       }
       inspector.stop();
       await inspector.succeeds();
-      console.log(`${kind}: ${JSON.stringify(stage.counts)}`);
+      tell(`power cuts of a mount, ${kind}`, { cuts: MOUNT_CUTS_A_KIND, ...stage.counts });
     },
     3_600_000,
   );

@@ -6,7 +6,6 @@ import { contentOf, filesOf, now } from './inspection.mjs';
 
 /** How often each move is made, of their sum. */
 const WEIGHTS = { edit: 4, commit: 6, reload: 2, look: 4, hold: 1, relook: 2, upload: 1, large: 0.15, tag: 1, untag: 0.4, prune: 0.4 };
-const STORE_MOVES = new Set(['gc', 'optimize']);
 const MAX_HELD = 3;
 /** Bytes from which on a content that was read once is known. */
 const LARGE = 100_000;
@@ -30,9 +29,7 @@ export class Actor {
   async play() {
     await this.open();
     for (let i = 0; i < this.moves; i++) {
-      const move = this.choose();
-      if (STORE_MOVES.has(move)) await this.attempt(move, {}, async () => ({ report: await this.store[move]() }));
-      else await this[move]();
+      await this[this.choose()]();
       if (this.pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, this.random(this.pauseMs)));
     }
     for (const snapshot of this.held) await snapshot.close();
