@@ -35,6 +35,7 @@ const TARGETS = {
   'commit/growth': { what: 'one-file commit: time in the largest volume over the smallest', bound: 'at most', limit: 1.5 },
   'commit/time': { what: 'one-file commit in the largest volume', bound: 'at most', limit: 5 },
   'opening/growth': { what: 'open and read one file: largest volume over the smallest', bound: 'at most', limit: 20 },
+  'writers/growth': { what: 'time per commit: eight processes on one volume over one', bound: 'at most', limit: 8 },
   'mount/cp': { what: 'mount of a volume: time over cp -r', bound: 'at most', limit: 1.2 },
   'mounted/git-status': { what: 'commit of a folder with nothing changed: time over git status', bound: 'at most', limit: 1.5 },
   'mounted/commit': { what: 'commit of one changed file of 1 MiB in a folder of 1,000', bound: 'at most', limit: 50 },

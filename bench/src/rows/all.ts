@@ -15,6 +15,7 @@ import { startRow } from './start.js';
 import { storeGenericAgainRow, storeWeightsAgainRow } from './store-again.js';
 import { verifyRow } from './verify.js';
 import { versionsRow } from './versions.js';
+import { writersRow } from './writers.js';
 
 /** Every row, in the order of the report. */
 export const ROWS: readonly Row[] = [
@@ -28,6 +29,7 @@ export const ROWS: readonly Row[] = [
   smallFilesRow,
   commitRow,
   openingRow,
+  writersRow,
   mountRow,
   mountedRow,
   modelLoadRow,
