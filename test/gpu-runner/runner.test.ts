@@ -164,3 +164,58 @@ describe('reload', () => {
     expect(await told()).toMatchObject({ digest: sha256(CHANGED) });
   });
 });
+
+describe('reload in place', () => {
+  const bytes = noise(40 << 20, 7).with(0, 1);
+  const changed = bytes.with(20 << 20, bytes[20 << 20]! ^ 1);
+
+  it.each(['update', 'enter'] as const)(
+    'changes the memory that all processes have, when no call uses it, and has them %s',
+    async (how) => {
+      const store = await testStore();
+      await commit(store, 'models', { 'a.bin': bytes });
+      const device = hostDevice();
+      // The same model without its `update` is entered anew.
+      const module = new URL(how === 'update' ? './models/echo.mjs' : './models/echo-anew.mjs', import.meta.url);
+      const { runner, log } = await start(store, { device, processes: 2, module });
+      await commit(store, 'models', { 'a.bin': changed });
+      const slow = [1, 2].map(() => runner.call('slow', 300));
+      const reload = runner.reload({ inPlace: true });
+      await new Promise(setImmediate);
+      const after = [1, 2].map(() => runner.call('digest') as Promise<Told>);
+      const result = await reload;
+      expect(result).toMatchObject({ changed: true, version: 2 });
+      expect(result.metrics.readBytes).toBeLessThanOrEqual(0.04 * bytes.length);
+      // Calls end on what they began with, and begin on what they end with.
+      expect(await Promise.all(slow)).toEqual([1, 2].map(() => ({ exited: false, digest: sha256(bytes) })));
+      for (const told of await Promise.all(after)) expect(told).toMatchObject({ digest: sha256(changed), version: 2 });
+      expect(device.info()).toMatchObject({ allocatedBytes: bytes.length, lingeringBytes: 0, reusableBytes: 0 });
+      expect(log().match(/updated to 2/g) ?? []).toHaveLength(how === 'update' ? 2 : 0);
+      expect(await runner.reload({ inPlace: true })).toMatchObject({ changed: false, version: 2 });
+      await expect(runner.call('die')).rejects.toThrow();
+      expect(await runner.call('digest')).toMatchObject({ digest: sha256(changed), version: 2 });
+      expect(runner.metrics()).toMatch(/^cairn_gpu_updates_total 1$/m);
+    },
+  );
+
+  it('that is refused leaves everything as it is; one that fails half-way starts the processes anew on the newest version', async () => {
+    const store = await testStore();
+    const volume = await commit(store, 'models', { 'a.bin': bytes });
+    const { runner, told } = await start(store, { processes: 2 });
+    await commit(store, 'models', { 'a.bin': bytes.subarray(1) });
+    await expect(runner.reload({ inPlace: true })).rejects.toMatchObject({ code: 'CAIRN_GPU_NOT_IN_PLACE' });
+    expect(await told()).toMatchObject({ digest: sha256(bytes), version: 1 });
+    const other = noise(40 << 20, 8).with(0, 1);
+    await volume.reload();
+    await commit(store, 'models', { 'a.bin': other });
+    const abort = new AbortController();
+    const onProgress = (): void => abort.abort(new Error('enough'));
+    await expect(runner.reload({ inPlace: true, signal: abort.signal, onProgress })).rejects.toThrow('enough');
+    expect(await told()).toMatchObject({ digest: sha256(other), entered: 1 });
+    await eventually(() => (runner.status().processes.every(({ version }) => version !== undefined) ? true : undefined));
+    expect(runner.status().processes.map(({ restarts }) => restarts)).toEqual([1, 1]);
+    await commit(store, 'models', { 'a.bin': changed });
+    expect(await runner.reload({ inPlace: true })).toMatchObject({ changed: true });
+    expect(await told()).toMatchObject({ digest: sha256(changed) });
+  });
+});

@@ -40,5 +40,5 @@ export type { Answers, ModelRequest, NewVersion } from './protocol/messages.js';
 export { defaultSocketPath } from './protocol/socket-path.js';
 export { defineModel, type EnterContext, type ModelDefinition, type Parameters } from './runner/define-model.js';
 export type { Weights } from './runner/weights.js';
-export { Runner, type ReloadResult, type RunnerOptions, type RunnerStatus } from './runner/runner.js';
+export { Runner, type ReloadOptions, type ReloadResult, type RunnerOptions, type RunnerStatus } from './runner/runner.js';
 export { spawnWithModel, type OpenModel } from './runner/inherited.js';

@@ -15,6 +15,10 @@ export default defineModel({
     console.log(`entered ${++entered}`);
     return { digest: createHash('sha256').update(file).digest('hex'), weights, version, entered, pid: process.pid };
   },
+  update(state, { weights, version }) {
+    console.log(`updated to ${version}`);
+    return { ...state, digest: createHash('sha256').update(weights.file()).digest('hex'), version };
+  },
   exit(state) {
     console.log(`exit of version ${state.version}`);
     state.exited = true;

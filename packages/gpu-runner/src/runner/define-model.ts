@@ -26,6 +26,12 @@ export interface ModelDefinition<State = unknown, P extends Parameters = Paramet
   load?: Omit<LoadRequest, 'path'> | ((parameters: P) => Omit<LoadRequest, 'path'>);
   /** Runs once per process start, and once per new version, with the weights in memory. */
   enter(context: EnterContext<P>): State | Promise<State>;
+  /**
+   * Runs, where it is there, instead of `enter` when the memory of a state was changed in place: arrays that `weights` gave show
+   * the new version already. No call is under way. Resolves to the state of the new version, which may be the same; there is no
+   * `exit` of the old one.
+   */
+  update?(state: State, context: EnterContext<P>): State | Promise<State>;
   /** Runs when a state is not used any more: the process stops, or a new version has taken over. The weights end with it. */
   exit?(state: State): void | Promise<void>;
   /** What `runner.call(name, …)` runs. Arguments and results are copied between processes (structured clone). */

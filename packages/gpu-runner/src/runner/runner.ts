@@ -2,12 +2,13 @@ import type { Store, Work } from '@cairn/core';
 import { ClosedError } from '@cairn/core';
 import type { Device } from '../device/device.js';
 import { HostDevice } from '../device/host-device.js';
-import type { GpuError } from '../errors.js';
+import { NotInPlaceError, type GpuError } from '../errors.js';
 import type { LoadMetrics } from '../load/metrics.js';
 import type { ModelRequest } from '../protocol/messages.js';
 import { Registry } from '../registry/registry.js';
 import { gauge, metricsText, registryMetrics } from '../service/metrics-text.js';
 import { ModelService, type ServedModel } from '../service/model-service.js';
+import { Changes } from './changes.js';
 import type { Parameters } from './define-model.js';
 import { Worker, type WorkerOptions } from './worker.js';
 
@@ -30,6 +31,14 @@ export interface RunnerStatus {
   version: number;
   snapshot: string | undefined;
   processes: { pid: number | undefined; state: string; version: number | undefined; restarts: number; calls: number }[];
+}
+
+export interface ReloadOptions extends Work {
+  /**
+   * In the memory of the version before, of which only what changed is written: there is never more than one version in memory.
+   * Calls wait meanwhile. What fails half-way leaves neither version: the processes are started anew then, on the newest one.
+   */
+  inPlace?: boolean;
 }
 
 /** What a reload did. */
@@ -56,7 +65,14 @@ export class Runner implements AsyncDisposable {
   /** The newest, and older ones that some process still uses. */
   private versions: Version[] = [];
   private loading: Promise<Version> | undefined;
-  private readonly waiting = new Set<() => void>();
+  /** How many there have been. */
+  private numbered = 0;
+  private reloading: Promise<unknown> = Promise.resolve();
+  /** While memory that processes use is being changed, and they have not heard of it. */
+  private isChanging = false;
+  /** Settles when the memory has changed. */
+  private change: Promise<unknown> | undefined;
+  private readonly changes = new Changes();
   /** Since the last start or reload began. */
   private failures: { worker: Worker; error: GpuError }[] = [];
   private closing: Promise<void> | undefined;
@@ -79,15 +95,16 @@ export class Runner implements AsyncDisposable {
       module: String(module),
       parameters,
       weights: (model: ModelRequest) => runner.weightsFor(model),
-      onReady: () => runner.changed(),
+      onReady: () => runner.changes.changed(),
+      onIdle: () => runner.changes.changed(),
       onFailure: (worker: Worker, error: GpuError) => {
         runner.failures.push({ worker, error });
-        runner.changed();
+        runner.changes.changed();
       },
     };
     for (let i = 0; i < processes; i++) runner.workers.push(new Worker({ ...common, name: `model-${i}` }));
     try {
-      await runner.until(() => {
+      await runner.changes.until(() => {
         if (runner.failures.length > 0) throw runner.failures[0]!.error;
         return runner.workers.every(({ version }) => version !== undefined);
       });
@@ -104,8 +121,9 @@ export class Runner implements AsyncDisposable {
    */
   async call(method: string, ...args: unknown[]): Promise<unknown> {
     let answer: Promise<unknown> | undefined;
-    await this.until(() => {
+    await this.changes.until(() => {
       if (this.closing !== undefined) throw new ClosedError('runner');
+      if (this.isChanging) return false;
       const worker = this.workers.filter(({ version }) => version !== undefined).sort((a, b) => a.load - b.load)[0];
       // Sent in the same turn, so that calls made together see each other's load.
       answer = worker?.call(method, args);
@@ -116,32 +134,55 @@ export class Runner implements AsyncDisposable {
 
   /**
    * Moves to the newest version of the model: what did not change is taken over in memory. Resolves when every running process
-   * has entered it; the old version's memory goes when the last of them has left it.
-   * @throws what loading throws; then, and when a process cannot enter it, the old version stays in use
+   * has entered it; the old version's memory goes when the last of them has left it. One reload after the other.
+   * @throws what loading throws; then, and when a process cannot enter it, the old version stays in use, unless it was changed
+   * in place. NotInPlaceError, with `inPlace`
    */
-  async reload(work: Work = {}): Promise<ReloadResult> {
+  reload(options: ReloadOptions = {}): Promise<ReloadResult> {
+    const result = this.reloading.then(() => this.reloadNow(options));
+    this.reloading = result.catch(() => undefined);
+    return result;
+  }
+
+  private async reloadNow({ inPlace = false, ...work }: ReloadOptions): Promise<ReloadResult> {
+    // None while a change that failed is being made good by a load.
+    await this.changes.until(() => this.versions.length > 0 || this.closing !== undefined);
     const old = this.versions.at(-1);
     if (old === undefined || this.request === undefined || this.closing !== undefined) throw new ClosedError('runner');
-    const model = await this.service.load(this.request, work);
+    this.isChanging = inPlace;
+    try {
+      const model = inPlace ? await this.changeInPlace(old, work) : await this.service.load(this.request, work);
+      return await this.moveTo(model, old, inPlace);
+    } finally {
+      this.isChanging = false;
+      this.changes.changed();
+    }
+  }
+
+  /** Has all processes enter a model, unless they have it. */
+  private async moveTo(model: ServedModel, old: Version, inPlace: boolean): Promise<ReloadResult> {
     const { snapshot } = model.origin;
     if (model.lease.key === old.model.lease.key) {
-      model.release();
+      if (model.lease !== old.model.lease) model.release();
       return { changed: false, version: old.number, snapshot, metrics: model.lease.metrics };
     }
-    const next: Version = { number: old.number + 1, model };
-    this.versions.push(next);
+    const next = inPlace ? this.versions.at(-1)! : { number: ++this.numbered, model };
+    if (!inPlace) this.versions.push(next);
     this.failures = [];
-    for (const worker of this.workers) if (worker.version !== undefined) worker.offer({ version: next.number, manifest: model.manifest });
+    for (const worker of this.workers)
+      if (worker.version !== undefined) worker.offer({ version: next.number, manifest: model.manifest, inPlace });
     try {
-      await this.until(() => {
+      await this.changes.until(() => {
         // One that has ended is started again, with the new version.
         const failed = this.failures.find(({ worker }) => worker.version !== undefined);
         if (failed !== undefined) throw failed.error;
         return this.workers.every(({ version }) => version === undefined || version >= next.number);
       });
     } catch (error) {
+      // What they have is not what it was: they start anew.
+      if (inPlace) this.workers.filter(({ version }) => version !== next.number).forEach((worker) => worker.abandon());
       // Nobody could use it: processes that start later get the old one again.
-      if (this.workers.every(({ version }) => version !== next.number)) {
+      else if (this.workers.every(({ version }) => version !== next.number)) {
         this.versions = this.versions.filter((version) => version !== next);
         model.release();
       }
@@ -150,6 +191,41 @@ export class Runner implements AsyncDisposable {
       this.releaseUnused();
     }
     return { changed: true, version: next.number, snapshot, metrics: model.lease.metrics };
+  }
+
+  /** Waits until no process uses the memory, and changes it. */
+  private async changeInPlace(old: Version, work: Work): Promise<ServedModel> {
+    if (this.versions.length > 1) throw new NotInPlaceError('a process still uses the version before');
+    const wake = (): void => this.changes.changed();
+    work.signal?.addEventListener('abort', wake);
+    try {
+      await this.changes.until(() => {
+        work.signal?.throwIfAborted();
+        return this.workers.every(({ isBusy }) => !isBusy);
+      });
+      const change = this.update(old, work);
+      this.change = change;
+      return await change;
+    } finally {
+      this.change = undefined;
+      work.signal?.removeEventListener('abort', wake);
+    }
+  }
+
+  /** Who waits for the change to end finds its outcome here: in `versions`, which may be empty. */
+  private async update(old: Version, work: Work): Promise<ServedModel> {
+    try {
+      const model = await this.service.update(old.model, work);
+      if (model.lease !== old.model.lease) this.versions = [{ number: ++this.numbered, model }];
+      return model;
+    } catch (error) {
+      if (!old.model.lease.held) {
+        this.versions = [];
+        this.loading = undefined;
+        for (const worker of this.workers) worker.abandon();
+      }
+      throw error;
+    }
   }
 
   status(): RunnerStatus {
@@ -188,7 +264,7 @@ export class Runner implements AsyncDisposable {
   stop(options?: { graceMs?: number }): Promise<void> {
     return (this.closing ??= (async () => {
       await Promise.all(this.workers.map((worker) => worker.stop(options)));
-      this.changed();
+      this.changes.changed();
       for (const { model } of this.versions.splice(0)) model.release();
       await this.service.registry.close();
       if (this.ownDevice) await this.device.close();
@@ -202,9 +278,11 @@ export class Runner implements AsyncDisposable {
   /** All processes ask for the same model: the first loads it, and one that is started later gets the version of the others. */
   private async weightsFor(request: ModelRequest): Promise<{ version: number; manifest: ServedModel['manifest'] }> {
     this.request ??= request;
+    await this.change?.catch(() => undefined);
     this.loading ??= this.service.load(this.request).then((model) => {
-      const version = { number: 1, model };
+      const version = { number: ++this.numbered, model };
       this.versions.push(version);
+      this.changes.changed();
       return version;
     });
     this.loading.catch(() => (this.loading = undefined));
@@ -217,26 +295,5 @@ export class Runner implements AsyncDisposable {
     const oldest = Math.min(this.versions.at(-1)!.number, ...this.workers.map(({ version }) => version ?? Infinity));
     for (const { number, model } of this.versions) if (number < oldest) model.release();
     this.versions = this.versions.filter(({ number }) => number >= oldest);
-  }
-
-  private changed(): void {
-    for (const look of [...this.waiting]) look();
-  }
-
-  /** Resolves when `holds`, which is asked whenever something changed; rejects when it throws. */
-  private until(holds: () => boolean): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        try {
-          if (!holds()) return;
-          resolve();
-        } catch (error) {
-          reject(error);
-        }
-        this.waiting.delete(look);
-      };
-      this.waiting.add(look);
-      look();
-    });
   }
 }

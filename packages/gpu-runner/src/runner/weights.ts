@@ -17,7 +17,7 @@ export interface Weights {
 
 /** Regions opened and mapped on demand. */
 export class OpenWeights implements Weights {
-  readonly manifest: Manifest;
+  manifest: Manifest;
   private readonly descriptors: number[];
   private readonly mapped = new Map<number, { address: bigint; size: number }>();
 
@@ -31,6 +31,11 @@ export class OpenWeights implements Weights {
       this.release();
       throw error;
     }
+  }
+
+  /** Of the same memory, when its content was changed: the regions stay, their descriptors and sizes too. */
+  describe(manifest: Manifest): void {
+    this.manifest = manifest;
   }
 
   filePath(name?: string): string {

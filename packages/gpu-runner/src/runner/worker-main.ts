@@ -57,8 +57,13 @@ send({
   },
 });
 
-async function enter(version: number, { manifest }: Extract<ToWorker, { type: 'weights' }>): Promise<void> {
+async function enter(version: number, { manifest, inPlace = false }: Extract<ToWorker, { type: 'weights' }>): Promise<void> {
   try {
+    if (inPlace && current !== undefined && definition.update !== undefined) {
+      current.weights.describe(manifest);
+      current.state = await definition.update(current.state, { weights: current.weights, parameters, version });
+      return send({ type: 'ready', version });
+    }
     const weights = new OpenWeights(manifest);
     let state: unknown;
     try {

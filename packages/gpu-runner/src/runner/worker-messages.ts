@@ -3,7 +3,7 @@ import type { ModelRequest, WireError } from '../protocol/messages.js';
 
 /** From a runner to one of its processes, over Node's IPC channel. */
 export type ToWorker =
-  | { type: 'weights'; version: number; manifest: Manifest }
+  | { type: 'weights'; version: number; manifest: Manifest; inPlace?: boolean }
   | { type: 'call'; id: number; method: string; args: unknown[] }
   | { type: 'ping' }
   | { type: 'stop' };

@@ -14,6 +14,8 @@ export interface WorkerOptions extends Omit<SupervisorOptions, 'start' | 'restar
   weights: (model: ModelRequest) => Promise<{ version: number; manifest: Manifest }>;
   /** Hears that a version has been entered, or that a process or a version failed. */
   onReady: (worker: Worker) => void;
+  /** Hears that it has become idle. */
+  onIdle: (worker: Worker) => void;
   onFailure: (worker: Worker, error: GpuError) => void;
   /** A process that does not answer a ping this long is ended. Default 30 000. */
   healthTimeoutMs?: number;
@@ -38,6 +40,8 @@ export class Worker {
   private readonly calls = new Map<number, Call>();
   private readonly health: NodeJS.Timeout;
   private nextId = 1;
+  /** Versions that the process has asked for or was offered, and neither entered nor refused. */
+  private entering = 0;
   private heardMs = performance.now();
 
   constructor(options: WorkerOptions) {
@@ -61,6 +65,11 @@ export class Worker {
     return this.calls.size;
   }
 
+  /** Whether the process reads its weights now, as far as can be told from here. */
+  get isBusy(): boolean {
+    return this.calls.size > 0 || this.entering > 0;
+  }
+
   /** @throws GpuError `CAIRN_GPU_PROCESS_FAILED` when the method throws, or the process ends before it has answered */
   call(method: string, args: unknown[]): Promise<unknown> {
     const id = this.nextId++;
@@ -71,8 +80,15 @@ export class Worker {
   }
 
   /** Gives the process a newer version; `onReady` tells when it has entered it. */
-  offer(weights: { version: number; manifest: Manifest }): void {
+  offer(weights: { version: number; manifest: Manifest; inPlace?: boolean }): void {
+    this.entering++;
     this.send({ type: 'weights', ...weights });
+  }
+
+  /** Ends the process, whose weights are not what it takes them for; another one is started. */
+  abandon(): void {
+    this.version = undefined;
+    this.supervisor.kill();
   }
 
   async stop(options?: { graceMs?: number }): Promise<void> {
@@ -99,26 +115,42 @@ export class Worker {
   private hear(message: FromWorker): void {
     switch (message.type) {
       case 'want':
-        this.options.weights(message.model).then(
-          (weights) => this.offer(weights),
-          (error: unknown) =>
-            this.fail(error instanceof GpuError ? error : processFailed(error instanceof Error ? error.message : String(error), error)),
-        );
-        return;
+        return void this.giveWeights(message.model);
       case 'ready':
+        this.entering--;
         this.version = message.version;
         return this.options.onReady(this);
       case 'failed':
+        this.entering--;
         return this.fail(fromWire(message.error));
       case 'result':
-        this.calls.get(message.id)?.resolve(message.value);
-        return void this.calls.delete(message.id);
+        return this.settle(message.id, (call) => call.resolve(message.value));
       case 'error':
-        this.calls.get(message.id)?.reject(fromWire(message.error));
-        return void this.calls.delete(message.id);
+        return this.settle(message.id, (call) => call.reject(fromWire(message.error)));
       case 'pong':
         return;
     }
+  }
+
+  /** Entering begins here: the memory that is named may not change from now on. */
+  private async giveWeights(model: ModelRequest): Promise<void> {
+    const { child } = this.supervisor;
+    this.entering++;
+    try {
+      const weights = await this.options.weights(model);
+      if (this.supervisor.child === child) this.send({ type: 'weights', ...weights });
+    } catch (error) {
+      if (this.supervisor.child !== child) return;
+      this.entering--;
+      this.fail(error instanceof GpuError ? error : processFailed(error instanceof Error ? error.message : String(error), error));
+    }
+  }
+
+  private settle(id: number, how: (call: Call) => void): void {
+    const call = this.calls.get(id);
+    this.calls.delete(id);
+    if (call !== undefined) how(call);
+    if (!this.isBusy) this.options.onIdle(this);
   }
 
   /** A process that has entered no version is of no use: it is started again. */
@@ -129,6 +161,7 @@ export class Worker {
 
   private ended(how: number | string | null): void {
     this.version = undefined;
+    this.entering = 0;
     const error = processFailed(`process '${this.supervisor.name}' ended (${how ?? 'it did not start'})`);
     for (const { reject } of this.calls.values()) reject(error);
     this.calls.clear();

@@ -11,12 +11,13 @@ export interface Metric {
 
 /** What a registry and its device have to tell. */
 export function registryMetrics(registry: Registry, device: Device): Metric[] {
-  const { loads, hits, evictions, failures, fills, readBytes, reusedBytes } = registry.counters;
+  const { loads, updates, hits, evictions, failures, fills, readBytes, reusedBytes } = registry.counters;
   const { id, backing, allocatedBytes, reusableBytes, lingeringBytes, capacityBytes, cuda } = device.info();
   const models = registry.list();
   const state = (name: string, value: number): Metric['samples'][number] => ({ labels: { state: name }, value });
   return [
     counter('loads_total', 'Loads of a model into device memory.', loads),
+    counter('updates_total', 'Models changed in place into a newer version.', updates),
     counter('hits_total', 'Requests that found their model loaded, or on its way.', hits),
     counter('evictions_total', 'Models that gave way to others.', evictions),
     counter('load_failures_total', 'Loads that failed or were given up.', failures),
