@@ -1,5 +1,6 @@
 import { changeRefs } from '../../packages/core/dist/publish/change-refs.js';
 import { changeVolume } from '../../packages/core/dist/publish/change-volume.js';
+import { condemn, doom, moveCopies, prepareCollection, sweep } from '../../packages/core/dist/publish/collect.js';
 import { commit } from '../../packages/core/dist/publish/commit.js';
 import type { PublishConfig } from '../../packages/core/dist/publish/messages.js';
 import { closeParts, openParts, type PublishParts } from '../../packages/core/dist/publish/parts.js';
@@ -42,6 +43,26 @@ export class DirectPublisher implements Pick<Publisher, keyof Publisher> {
 
   async commit(...[{ objects, ...order }]: Parameters<Publisher['commit']>): ReturnType<Publisher['commit']> {
     return commit(await this.parts(), { ...order, pendingEpoch: this.claims.pendingEpoch }, objects);
+  }
+
+  async prepareCollection(): Promise<void> {
+    prepareCollection(await this.parts());
+  }
+
+  async moveCopies(...[input]: Parameters<Publisher['moveCopies']>): ReturnType<Publisher['moveCopies']> {
+    return moveCopies(await this.parts(), input);
+  }
+
+  async condemn(...[input]: Parameters<Publisher['condemn']>): ReturnType<Publisher['condemn']> {
+    return condemn(await this.parts(), input);
+  }
+
+  async doom(...[input]: Parameters<Publisher['doom']>): ReturnType<Publisher['doom']> {
+    return doom(await this.parts(), input);
+  }
+
+  async sweep(...[limit]: Parameters<Publisher['sweep']>): ReturnType<Publisher['sweep']> {
+    return sweep(await this.parts(), limit);
   }
 
   async close(): Promise<void> {

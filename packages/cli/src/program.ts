@@ -66,6 +66,7 @@ const GROUPS: [string, Entry[]][] = [
     'Store:',
     [
       { name: 'usage', summary: 'what volumes and versions take on disk', load: () => import('./commands/usage.js') },
+      { name: 'gc', summary: 'free what nothing needs any more', load: () => import('./commands/gc.js') },
       { name: 'verify', summary: 'check that everything stored is whole', load: () => import('./commands/verify.js') },
       {
         name: 'repair',

@@ -33,6 +33,7 @@ export type ErrorCode =
   | 'CAIRN_SOURCE_CHANGED'
   | 'CAIRN_DAMAGED'
   | 'CAIRN_INDEX_REPLACED'
+  | 'CAIRN_GC_BUSY'
   | 'CAIRN_WORKER_DIED';
 
 /** Marks our errors so that they are known across duplicate installs, threads and realms. */

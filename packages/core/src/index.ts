@@ -49,6 +49,8 @@ export type {
   Conflict,
   FileEntry,
   FileHandle,
+  GcOptions,
+  GcReport,
   Metadata,
   Mount,
   MountCloseOptions,

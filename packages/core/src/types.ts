@@ -70,7 +70,35 @@ export interface Store extends AsyncDisposable {
    * Damage is reported, not thrown.
    */
   verify(options?: Work & { readData?: boolean }): Promise<VerifyReport>;
+  /**
+   * Frees what no volume, open snapshot, mount or unfinished work needs, while everybody goes on. What a process has open, or refers to
+   * without a commit, waits until it is done: `waiting` and `blockedBy` tell. A dry run changes nothing and fills the same fields.
+   * @throws DamageError where a tree cannot be read: what it needs is not known then; ReadOnlyError
+   */
+  gc(options?: GcOptions): Promise<GcReport>;
   close(): Promise<void>;
+}
+
+export interface GcOptions extends Work {
+  dryRun?: boolean;
+  /** A lease that `blockedBy` named, of a process that is known to be gone: what it protects is given up first. */
+  breakLease?: string;
+}
+
+/** Counts of packs, and bytes. */
+export interface GcReport {
+  /** Packs that held nothing that is needed. */
+  packsDropped: number;
+  /** Packs of which only what is needed was copied to new ones. */
+  packsRewritten: number;
+  /** By which the store is smaller now. */
+  freed: number;
+  /** What the packs that stay have. */
+  live: number;
+  /** To be freed when those in `blockedBy` are done: by the next gc. */
+  waiting: number;
+  /** Processes that may refer to what waits; null where the lease tells nothing. */
+  blockedBy: { lease: string; pid: number | null; since: Date | null }[];
 }
 
 export interface StoreInfo {

@@ -9,6 +9,7 @@ import type { SealedPack } from '../pack/footer.js';
 import type { RefChange } from '../refs/ref-table.js';
 import type { SnapshotRecord } from '../snapshot/record.js';
 import type { StagedObject } from '../objects/staging.js';
+import type { CondemnInput, CondemnOutcome, DoomInput, MoveInput, SweepOutcome } from './collect.js';
 import type { ObjectBundle } from './object-bundle.js';
 
 /** What the publishing thread is started with: plain data. */
@@ -109,6 +110,11 @@ export interface PublishCalls {
   retain: { input: { roots: Digest[]; pendingEpoch: number | null }; output: void };
   change: { input: { change: VolumeChange; checks: ChangeChecks }; output: ChangeOutcome };
   commit: { input: { order: CommitOrder; objects: ObjectBundle }; output: CommitOutcome };
+  prepareCollection: { input: undefined; output: void };
+  moveCopies: { input: MoveInput; output: boolean };
+  condemn: { input: CondemnInput; output: CondemnOutcome };
+  doom: { input: DoomInput; output: number };
+  sweep: { input: number; output: SweepOutcome };
   close: { input: undefined; output: void };
 }
 

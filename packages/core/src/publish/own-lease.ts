@@ -58,6 +58,11 @@ export class OwnLease {
     this.parts = parts;
   }
 
+  /** The index that this engine reads. */
+  get index(): IndexIdentity {
+    return this.parts.identity;
+  }
+
   /** The epoch that collections were in when the oldest reference without a commit was made; null: there is none. */
   get pendingEpoch(): number | null {
     return this.pending.size === 0 ? null : Math.min(...this.pending.values());

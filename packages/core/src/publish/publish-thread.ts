@@ -3,6 +3,7 @@ import { serializeError } from '../errors.js';
 import { TransactionGate } from '../index/transaction-gate.js';
 import { changeRefs } from './change-refs.js';
 import { changeVolume } from './change-volume.js';
+import { condemn, doom, moveCopies, prepareCollection, sweep } from './collect.js';
 import { commit } from './commit.js';
 import type { PublishCall, PublishCalls, PublishMessage, PublishReply, PublishThreadData } from './messages.js';
 import { unbundleObjects } from './object-bundle.js';
@@ -24,6 +25,11 @@ const HANDLERS: { [C in PublishCall]: (parts: PublishParts, input: Input<C>) => 
   retain: (parts, { roots, pendingEpoch }) => retainTrees(parts, roots, pendingEpoch),
   change: (parts, { change, checks }) => changeVolume(parts, change, checks),
   commit: (parts, { order, objects }) => commit(parts, order, unbundleObjects(objects, parts.hasher)),
+  prepareCollection,
+  moveCopies,
+  condemn,
+  doom,
+  sweep,
   close: () => undefined,
 };
 

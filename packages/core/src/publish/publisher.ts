@@ -98,6 +98,27 @@ export class Publisher {
     return this.call('commit', { order, objects: bundle }, [bundle.buffer]);
   }
 
+  /** The steps of a collection; see collect.ts. */
+  prepareCollection(): Promise<void> {
+    return this.call('prepareCollection', undefined);
+  }
+
+  moveCopies(input: PublishCalls['moveCopies']['input']): Promise<boolean> {
+    return this.call('moveCopies', input);
+  }
+
+  condemn(input: PublishCalls['condemn']['input']): Promise<PublishCalls['condemn']['output']> {
+    return this.call('condemn', input);
+  }
+
+  doom(input: PublishCalls['doom']['input']): Promise<number> {
+    return this.call('doom', input);
+  }
+
+  sweep(limit: number): Promise<PublishCalls['sweep']['output']> {
+    return this.call('sweep', limit);
+  }
+
   /** Waits for the calls before it and ends the thread. Idempotent. */
   close(): Promise<void> {
     this.closing ??= this.end();

@@ -9,7 +9,7 @@ import type { Work } from '../types.js';
 import { Operation } from '../workers/operation.js';
 import type { TaskRunner } from '../workers/pool.js';
 import { BulkReader } from './bulk-read.js';
-import type { PackCheck, VerifyPackTask } from './messages.js';
+import type { CopyResult, CopyTask, PackCheck, VerifyPackTask } from './messages.js';
 import { PackHandles } from './pack-handles.js';
 import { costOf, piecesOf, wantedBytes, type ReadRequest } from './plan.js';
 import { Restorer, type RestoreItem } from './restore.js';
@@ -100,6 +100,13 @@ export class DataReader {
     using operation = new Operation(options, ({ bytes }) => ({ phase: 'verifying', bytes, files: 0, newBytes: 0 }));
     const task: VerifyPackTask = { type: 'verify-pack', control: operation.control.memory, id };
     return await operation.part(() => this.workers.run<PackCheck>('read', task));
+  }
+
+  /** Copies objects as they are stored, each proven, into one new pack, which no index knows yet. */
+  async copyObjects(sources: CopyTask['sources'], lease: string, options: Work = {}): Promise<CopyResult> {
+    using operation = new Operation(options, ({ bytes }) => ({ phase: 'copying', bytes, files: 0, newBytes: 0 }));
+    const task: CopyTask = { type: 'copy-objects', control: operation.control.memory, lease, sources };
+    return await operation.part(() => this.workers.run<CopyResult>('store', task));
   }
 
   /** Closes descriptors. No read may be under way. */

@@ -1,4 +1,6 @@
 import type { Damage } from '../errors.js';
+import type { SealedPack } from '../pack/footer.js';
+import type { ObjectTable } from '../pack/object-table.js';
 import type { PackId } from '../pack/pack-id.js';
 
 interface ReadingTaskBase {
@@ -57,4 +59,19 @@ export interface PackCheck {
   damage: Damage[];
 }
 
-export type ReadingTask = ReadTask | RestoreFilesTask | RestorePartTask | VerifyPackTask;
+/** Objects that are to be copied into one new pack, in this order. */
+export interface CopyTask extends ReadingTaskBase {
+  type: 'copy-objects';
+  /** Lease that the new pack belongs to. */
+  lease: string;
+  sources: { pack: PackId; rows: ObjectTable }[];
+}
+
+export interface CopyResult {
+  /** Null when nothing could be copied. */
+  pack: SealedPack | null;
+  /** Packs with damage among what was to be copied. */
+  damaged: PackId[];
+}
+
+export type ReadingTask = CopyTask | ReadTask | RestoreFilesTask | RestorePartTask | VerifyPackTask;

@@ -50,6 +50,8 @@ export class StoreEngine implements MountEngine, SharedEngine {
   readonly index: IndexReader;
   readonly nodes: ObjectReader;
   readonly packs: PackFiles;
+  /** How core's own files are written. */
+  readonly spec: DiskSpec;
   readonly pool: WorkerPool;
   readonly publisher: Publisher;
   readonly lease: OwnLease;
@@ -69,6 +71,7 @@ export class StoreEngine implements MountEngine, SharedEngine {
     this.disk = disk;
     this.format = format;
     this.readOnly = readOnly;
+    this.spec = options.disk;
     this.workers = workerCount(options.workers);
     this.verifyReads = options.verifyReads ?? true;
     this.diagnostics = new Diagnostics(layout.dir, options.logger);

@@ -1,7 +1,8 @@
 import { ClosedError } from '../errors.js';
+import { breakLease, collect } from '../maintenance/gc/collection.js';
 import { measureUsage } from '../maintenance/usage.js';
 import { verifyStore } from '../maintenance/verify.js';
-import type { Store, StoreInfo, StoreOptions, Usage, VerifyReport, Volumes, Work } from '../types.js';
+import type { GcOptions, GcReport, Store, StoreInfo, StoreOptions, Usage, VerifyReport, Volumes, Work } from '../types.js';
 import type { StoreEngine } from './engine.js';
 import { StoreVolumes } from './volumes.js';
 
@@ -43,6 +44,15 @@ export class StoreHandle implements Store {
     return this.engine.run(() => verifyStore(this.engine, options));
   }
 
+  async gc({ breakLease: lease, ...options }: GcOptions = {}): Promise<GcReport> {
+    this.assertWritable();
+    if (lease !== undefined) breakLease(this.engine, lease);
+    // What this engine has let go of must not be kept for its sake.
+    this.engine.lease.advance();
+    const { packsWritten: _packs, ...report } = await this.engine.run(() => collect(this.engine, { ...options, merge: false }));
+    return report;
+  }
+
   async close(): Promise<void> {
     this.closed = true;
     await this.release();
@@ -50,6 +60,11 @@ export class StoreHandle implements Store {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  private assertWritable(): void {
+    this.assertOpen();
+    this.engine.assertWritable(this.readOnly);
   }
 
   private assertOpen(): void {

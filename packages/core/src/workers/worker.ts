@@ -4,6 +4,7 @@ import type { IngestTask } from '../ingest/messages.js';
 import { scanSegment } from '../ingest/scan-task.js';
 import { storeBorrowed, storeFiles, storeSpans } from '../ingest/store-task.js';
 import { storeStream } from '../ingest/stream-task.js';
+import { copyObjects } from '../reading/copy-task.js';
 import type { ReadingTask } from '../reading/messages.js';
 import { readChunks } from '../reading/read-task.js';
 import { restoreFiles, restorePart } from '../reading/restore-task.js';
@@ -51,6 +52,8 @@ function perform(environment: WorkerEnvironment, task: Task): Promise<unknown> {
       return restoreFiles(environment, task);
     case 'restore-part':
       return restorePart(environment, task);
+    case 'copy-objects':
+      return copyObjects(environment, task);
     case 'verify-pack':
       return verifyPack(environment, task);
     case 'compare-folders':

@@ -1,0 +1,100 @@
+import type { Hasher } from '../../hash/hasher.js';
+import { ObjectKind } from '../../hash/object-kind.js';
+import type { IndexReader } from '../../index/reader.js';
+import type { PackRecord } from '../../index/records.js';
+import type { SealedPack } from '../../pack/footer.js';
+import { type ObjectTable, type PackedObject, rows, TableBuilder } from '../../pack/object-table.js';
+import type { PackId } from '../../pack/pack-id.js';
+import { readFooter } from '../../pack/read-footer.js';
+import type { StoreLayout } from '../../pack/store-layout.js';
+import type { Marking } from '../../publish/marking.js';
+import type { CopyResult } from '../../reading/messages.js';
+import type { DataReader } from '../../reading/data-reader.js';
+import type { Work } from '../../types.js';
+import { packSize } from './plan.js';
+
+/** Stored bytes of one new pack, about. */
+const PACK_BYTES = 128 << 20;
+const PACK_OBJECTS = 1 << 17;
+
+/** One new pack, and where its objects are copied from, in their order. */
+export interface CopyPlan {
+  sources: { pack: PackId; rows: ObjectTable }[];
+  /** Of the new pack. */
+  sizeBytes: number;
+}
+
+/** What has been copied. */
+export interface Copied {
+  packs: SealedPack[];
+  /** Packs of which everything that is needed was copied. */
+  done: Set<PackId>;
+  /** Packs that have to stay: something in them is damaged, or there was no room for copies. */
+  left: Set<PackId>;
+}
+
+interface Planning {
+  layout: StoreLayout;
+  hasher: Hasher;
+  index: IndexReader;
+  marking: Marking;
+  pause: () => Promise<void>;
+}
+
+/**
+ * What has to be copied out of some packs. Nodes and records do not share packs with chunks: they die sooner, and a pack with a dead
+ * node cannot stay.
+ */
+export async function plannedCopies(planning: Planning, packs: readonly PackRecord[]): Promise<CopyPlan[]> {
+  const plans: CopyPlan[] = [];
+  const groups = [new Group(plans), new Group(plans)] as const;
+  for (const { id } of packs) {
+    await planning.pause();
+    const { table } = readFooter(planning.layout.packPath(id), id, planning.hasher);
+    for (const object of rows(table)) {
+      if (!planning.marking.has(object.kind, object.digest)) continue;
+      const location = planning.index.locate(object.kind, object.digest);
+      if (location?.pack !== id || location.offset !== object.offset) continue;
+      groups[object.kind === ObjectKind.chunk ? 0 : 1].add(id, object);
+    }
+  }
+  for (const group of groups) group.flush();
+  return plans;
+}
+
+/** Carries one plan out. */
+export function copyLive(parts: { data: DataReader; lease: { id: string } }, { sources }: CopyPlan, work: Work): Promise<CopyResult> {
+  return parts.data.copyObjects(sources, parts.lease.id, work);
+}
+
+/** Gathers objects for one pack after another. */
+class Group {
+  private readonly plans: CopyPlan[];
+  private sources = new Map<PackId, PackedObject[]>();
+  private bytes = 0;
+  private count = 0;
+
+  constructor(plans: CopyPlan[]) {
+    this.plans = plans;
+  }
+
+  add(pack: PackId, object: PackedObject): void {
+    const objects = this.sources.get(pack) ?? [];
+    this.sources.set(pack, objects);
+    objects.push(object);
+    this.bytes += object.storedLength;
+    if (++this.count >= PACK_OBJECTS || this.bytes >= PACK_BYTES) this.flush();
+  }
+
+  flush(): void {
+    if (this.count === 0) return;
+    const sources = [...this.sources].map(([pack, objects]) => {
+      const table = new TableBuilder();
+      for (const object of objects) table.add(object);
+      return { pack, rows: table.finish() };
+    });
+    this.plans.push({ sources, sizeBytes: packSize([...this.sources.values()].flat()) });
+    this.sources = new Map();
+    this.bytes = this.count = 0;
+  }
+}
