@@ -113,6 +113,10 @@ describe.skipIf(noEmulatedCuda !== undefined)('a daemon with a GPU (emulated)', 
   it('shares by IPC handles where there is no virtual memory management', async () => {
     const { socket, end } = await daemon({ EMULATED_CUDA_VMM: '0' });
     expect(await consume(consumer, [socket, 'models', 'plain'])).toBe(PLAIN);
+    using client = await Client.connect(socket);
+    const { manifest, descriptors } = await client.load({ volume: 'models', path: 'plain' });
+    expect(descriptors).toEqual([]);
+    expect(manifest.regions[0]).toMatchObject({ size: 70_000, cuda: { sharing: 'ipc', handle: expect.stringMatching(/^[0-9a-f]{128}$/) } });
     const filler = await new Process(consumer, [socket, 'models', 'plain', '--fill'], environment()).ended;
     expect(filler).toMatchObject({ code: 1, stderr: expect.stringContaining('CAIRN_INVALID_ARGUMENT') });
     await end();
@@ -206,6 +210,26 @@ describe.skipIf(noEmulatedCuda !== undefined)('a daemon with a GPU (emulated)', 
     holder.child.stdin!.end();
     expect(await holder.succeeds()).toBe(`mapped\n${PLAIN}`);
     expect(reportOf(variables.EMULATED_CUDA_REPORT).alive).toMatchObject({ physical: 0, mappings: 0 });
+  });
+
+  it('tells a client of a newer version, whose memory it gets beside the old one', async () => {
+    const { socket, store, end } = await daemon();
+    using client = await Client.connect(socket);
+    using old = await client.load({ volume: 'models', path: 'plain/a.bin' }, { watch: true });
+    const told = new Promise<{ lease: number }>((resolve) => client.once('newVersion', resolve));
+    await commit(store, 'models', { 'plain/a.bin': noise(70_000, 9) });
+    expect(await told).toMatchObject({ lease: old.lease });
+    using next = await client.load({ volume: 'models', path: 'plain/a.bin' });
+    for (const [model, seed] of [
+      [old, 4],
+      [next, 9],
+    ] as const)
+      // prettier-ignore
+      expect(Buffer.compare(fs.readFileSync(`/proc/self/fd/${model.descriptors[0]}`).subarray(0, 70_000), noise(70_000, seed))).toBe(0);
+    old.release();
+    next.release();
+    await eventually(async () => (await client.list()).models.every(({ users }) => users === 0));
+    await end();
   });
 
   it('evicts when the GPU has less memory than its budget, and says so when that does not help', async () => {

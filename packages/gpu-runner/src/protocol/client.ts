@@ -1,11 +1,10 @@
 import { EventEmitter } from 'node:events';
 import fs from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { InvalidArgumentError } from '@cairn/core';
 import type { DeviceInfo } from '../device/device.js';
 import { GpuError } from '../errors.js';
 import { loadWithDescriptors } from './descriptor-client.js';
-import { hostPathOf, PROTOCOL_VERSION, type Manifest } from './manifest.js';
+import { PROTOCOL_VERSION, type Manifest } from './manifest.js';
 import {
   fromWire,
   LineReader,
@@ -86,7 +85,8 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
     };
     const remote: RemoteModel = { lease, shared, manifest, descriptors, release, [Symbol.dispose]: release };
     try {
-      for (const region of manifest.regions) descriptors.push(fs.openSync(hostPathOf(region), 'r'));
+      // Memory of a GPU that is shared by handles is in no file.
+      for (const { path } of manifest.regions) if (path !== undefined) descriptors.push(fs.openSync(path, 'r'));
     } catch (error) {
       release();
       throw error;
@@ -95,17 +95,24 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
     return remote;
   }
 
-  private async receiveModel(model: ModelRequest, { watch = false }: { watch?: boolean }): Promise<RemoteModel> {
-    if (watch)
-      throw new InvalidArgumentError('models in the memory of a GPU cannot be watched over this client', 'ask for the model again');
-    const received = await loadWithDescriptors(this.socketPath, model);
+  /** Over a connection of its own; the lease on this one is what is watched. */
+  private async receiveModel(model: ModelRequest, options: { watch?: boolean }): Promise<RemoteModel> {
+    const { lease, shared, manifest: found } = (await this.request('load', { model, ...options })) as unknown as Answers['load'];
+    const endLease = (): void => void this.request('release', { lease }).catch(() => undefined);
+    const received = await loadWithDescriptors(this.socketPath, { ...model, ref: found.snapshot }).catch((error: unknown) => {
+      endLease();
+      throw error;
+    });
     const { answer, descriptors } = received;
+    let held = true;
     const release = (): void => {
+      if (!held) return;
+      held = false;
       received.close();
       this.models.delete(remote);
+      endLease();
     };
-    const { lease, shared, manifest } = answer;
-    const remote: RemoteModel = { lease, shared, manifest, descriptors, release, [Symbol.dispose]: release };
+    const remote: RemoteModel = { lease, shared, manifest: answer.manifest, descriptors, release, [Symbol.dispose]: release };
     this.models.add(remote);
     return remote;
   }

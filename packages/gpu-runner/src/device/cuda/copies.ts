@@ -49,7 +49,7 @@ export class Copies {
     this.driver.result('cuStreamSynchronize', stream);
   }
 
-  /** No work may be under way. @throws CudaError; another call goes on where this one stopped */
+  /** No work may be under way. @throws DriverFailure; another call goes on where this one stopped */
   destroyEvents(): void {
     for (let event = this.idleEvents.at(-1); event !== undefined; event = this.idleEvents.at(-1)) {
       this.driver.call('cuEventDestroy_v2', event);

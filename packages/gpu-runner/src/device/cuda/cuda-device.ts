@@ -58,6 +58,9 @@ export class CudaDevice implements Device {
     const { ordinal = 0, capacityBytes, sharing, readBack = false } = options;
     if (!Number.isSafeInteger(ordinal) || ordinal < 0) throw new InvalidArgumentError(`no device cuda:${ordinal}`, 'count from cuda:0');
     const ring = { slots: options.ring?.slots ?? DEFAULT_SLOTS, slotBytes: options.ring?.slotBytes ?? DEFAULT_SLOT_BYTES };
+    for (const [name, value] of Object.entries(ring))
+      if (!Number.isSafeInteger(value) || value < 1)
+        throw new InvalidArgumentError(`a ring whose ${name} is ${value}`, 'give a whole number from 1 on');
     const environment = process.env['CAIRN_GPU_LIBCUDA'];
     const ringBytes = ring.slots * ring.slotBytes;
     const ringMemory = new SharedArrayBuffer(ringBytes + PAGE_BYTES);

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import type { Region, RegionExport } from '../device.js';
+import * as libc from '../libc.js';
 import type { SlotRing } from '../slot-ring.js';
 import type { CudaThread } from './cuda-thread.js';
 
@@ -78,6 +79,8 @@ export class CudaRegion implements Region {
       return;
     }
     const made = await thread.request('export', { memory: this.memory });
+    // The driver does not promise it, and processes that are started here must not hold the memory by accident.
+    if ('descriptor' in made) libc.control(made.descriptor, libc.F_SETFD, libc.FD_CLOEXEC);
     const common = { allocationBytes: this.mappedBytes, uuid };
     this.exported =
       'handle' in made

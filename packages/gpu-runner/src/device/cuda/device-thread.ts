@@ -1,5 +1,5 @@
-import { CudaError, ReadBackError } from '../../errors.js';
 import type { Driver } from './driver.js';
+import { DriverFailure, ReadBackDiffers } from './failures.js';
 import { MemorySource, type Memory } from './memory.js';
 import type { Operations, RequestMessage, ThreadOptions } from './messages.js';
 import { freeMemory, type Session } from './session.js';
@@ -24,7 +24,7 @@ export class DeviceThread {
     return this.source.unreleasedBytes;
   }
 
-  /** @throws CudaError, ReadBackError */
+  /** @throws DriverFailure, ReadBackDiffers */
   perform(request: RequestMessage): unknown {
     switch (request.name) {
       case 'allocate':
@@ -69,7 +69,7 @@ export class DeviceThread {
     await this.onStream(memory, (stream) => this.driver.call('cuMemcpyHtoDAsync_v2', target, source, bytes, stream));
     if (!this.options.readBack) return;
     const sent = data ?? new Uint8Array(this.options.ring, this.session.found.ringOffset + ringOffset!, bytes);
-    if (Buffer.compare(this.read(target, bytes), sent) !== 0) throw new ReadBackError(offset, bytes);
+    if (Buffer.compare(this.read(target, bytes), sent) !== 0) throw new ReadBackDiffers(offset, bytes);
   }
 
   private read(source: bigint, bytes: number): Uint8Array {
@@ -84,7 +84,7 @@ export class DeviceThread {
     return copies.run(stream, () => enqueue(stream));
   }
 
-  /** Tries twice where a call fails: at the end nobody else will. @throws CudaError for what cannot be given back */
+  /** Tries twice where a call fails: at the end nobody else will. @throws DriverFailure for what cannot be given back */
   private close(): void {
     for (const stream of this.session.streams) this.session.copies.settle(stream);
     for (const memory of this.memories.values()) this.source.free(memory);
@@ -94,7 +94,7 @@ export class DeviceThread {
       try {
         step();
       } catch (error) {
-        if (!(error instanceof CudaError)) throw error;
+        if (!(error instanceof DriverFailure)) throw error;
         step();
       }
     }

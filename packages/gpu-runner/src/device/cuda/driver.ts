@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import type * as koffiType from 'koffi';
-import { CudaError, NoCudaDriverError } from '../../errors.js';
 import { RESULT } from './abi.js';
+import { DriverFailure, DriverMissing } from './failures.js';
 
 /**
  * The functions that are used, with their parameters. Handles and device addresses are integers of 64 bits, which is how pointers are
@@ -61,7 +61,7 @@ export class Driver {
   private readonly functions: Record<CudaFunction, (...parameters: Argument[]) => number>;
   private readonly copyMemory: (...parameters: unknown[]) => unknown;
 
-  /** @param path of libcuda; undefined looks where it usually is. @throws NoCudaDriverError */
+  /** @param path of libcuda; undefined looks where it usually is. @throws DriverMissing */
   constructor(path: string | undefined) {
     this.koffi = createRequire(import.meta.url)('koffi') as typeof koffiType;
     const lookedFor: string[] = [];
@@ -76,7 +76,7 @@ export class Driver {
         lookedFor.push(`${name} (${error instanceof Error ? error.message.trim() : String(error)})`);
       }
     }
-    throw new NoCudaDriverError(lookedFor);
+    throw new DriverMissing(lookedFor);
   }
 
   /** The code that a function returned. */
@@ -84,7 +84,7 @@ export class Driver {
     return this.functions[name](...parameters);
   }
 
-  /** @throws CudaError unless it returned success */
+  /** @throws DriverFailure unless it returned success */
   call(name: CudaFunction, ...parameters: Argument[]): void {
     const code = this.result(name, ...parameters);
     if (code !== RESULT.success) throw this.error(name, code);
@@ -104,11 +104,11 @@ export class Driver {
     return out.readInt32LE();
   }
 
-  error(name: CudaFunction, code: number): CudaError {
+  error(name: CudaFunction, code: number): DriverFailure {
     const out = Buffer.alloc(8);
     const known = this.result('cuGetErrorName', code, out) === RESULT.success && out.readBigUInt64LE() !== 0n;
     // Pointers decode as strings where the type is `char *`.
-    return new CudaError(name, code, known ? (this.koffi.decode(out, 'char *') as string) : `error ${code}`);
+    return new DriverFailure(name, code, known ? (this.koffi.decode(out, 'char *') as string) : `error ${code}`);
   }
 
   /** Where an array's first byte is. */

@@ -1,7 +1,6 @@
-import { CudaError } from '../../errors.js';
 import { ACCESS, accessDesc, allocationProp, HANDLE_TYPE_POSIX_DESCRIPTOR, IPC_HANDLE_BYTES } from './abi.js';
-import * as libc from '../libc.js';
 import type { Driver } from './driver.js';
+import { DriverFailure } from './failures.js';
 import { Held } from './held.js';
 
 /** Device memory at an address of this process. */
@@ -32,12 +31,12 @@ export class MemorySource {
     return this.unreleased.reduce((sum, { mappedBytes }) => sum + mappedBytes, 0);
   }
 
-  /** Memory that can be exported as a descriptor. @throws CudaError */
+  /** Memory that can be exported as a descriptor. @throws DriverFailure */
   create(sizeBytes: number): Memory {
     return this.map(sizeBytes, (mappedBytes) => this.driver.handle('cuMemCreate', mappedBytes, allocationProp(this.ordinal), 0));
   }
 
-  /** Memory that another process made and exported; it has as many whole granules as `sizeBytes` take. @throws CudaError */
+  /** Memory that another process made and exported; it has as many whole granules as `sizeBytes` take. @throws DriverFailure */
   adopt(descriptor: number, sizeBytes: number): Memory {
     return this.map(sizeBytes, () =>
       this.driver.handle('cuMemImportFromShareableHandle', BigInt(descriptor), HANDLE_TYPE_POSIX_DESCRIPTOR),
@@ -53,15 +52,12 @@ export class MemorySource {
     return { address, mappedBytes, handle: undefined, held };
   }
 
-  /** A new descriptor for other processes; closing it is the caller's. @throws CudaError */
+  /** A new descriptor for other processes; closing it is the caller's. @throws DriverFailure */
   exportDescriptor(handle: bigint): number {
-    const descriptor = this.driver.integer('cuMemExportToShareableHandle', handle, HANDLE_TYPE_POSIX_DESCRIPTOR, 0);
-    // The driver does not promise it, and processes that are started here must not hold the memory by accident.
-    libc.control(descriptor, libc.F_SETFD, libc.FD_CLOEXEC);
-    return descriptor;
+    return this.driver.integer('cuMemExportToShareableHandle', handle, HANDLE_TYPE_POSIX_DESCRIPTOR, 0);
   }
 
-  /** @throws CudaError */
+  /** @throws DriverFailure */
   exportIpc(address: bigint): Buffer {
     const out = Buffer.alloc(IPC_HANDLE_BYTES);
     this.driver.call('cuIpcGetMemHandle', out, address);
@@ -76,13 +72,13 @@ export class MemorySource {
       try {
         one.held.release();
       } catch (error) {
-        if (!(error instanceof CudaError)) throw error;
+        if (!(error instanceof DriverFailure)) throw error;
         this.unreleased.push(one);
       }
     }
   }
 
-  /** Everything that is left. @throws CudaError */
+  /** Everything that is left. @throws DriverFailure */
   releaseAll(): void {
     for (let one = this.unreleased.at(-1); one !== undefined; one = this.unreleased.at(-1)) {
       one.held.release();

@@ -17,11 +17,11 @@ export interface Session {
   readonly copies: Copies;
   /** Of the ring's first byte. */
   readonly ringAddress: bigint;
-  /** Gives everything back; no work and no memory may be left. @throws CudaError; another call goes on where this one stopped */
+  /** Gives everything back; no work and no memory may be left. @throws DriverFailure; another call goes on where this one stopped */
   close(): void;
 }
 
-/** Makes a device this thread's. What was taken is given back when a step fails. @throws CudaError */
+/** Makes a device this thread's. What was taken is given back when a step fails. @throws DriverFailure */
 export function openSession(driver: Driver, options: ThreadOptions): Session {
   const { ordinal, ring, ringBytes } = options;
   const held = new Held();

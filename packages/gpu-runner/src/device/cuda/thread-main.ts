@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { CudaError, NoCudaDriverError, ReadBackError } from '../../errors.js';
-import { Driver } from './driver.js';
 import { DeviceThread } from './device-thread.js';
+import { Driver } from './driver.js';
+import { DriverFailure, DriverMissing, ReadBackDiffers } from './failures.js';
 import type { ReplyMessage, RequestMessage, ThreadError, ThreadOptions } from './messages.js';
 import { openSession } from './session.js';
 
@@ -15,9 +15,9 @@ const options = workerData as ThreadOptions;
 const reply = (message: ReplyMessage): void => port.postMessage(message);
 
 function asMessage(error: unknown): ThreadError {
-  if (error instanceof CudaError) return { kind: 'cuda', call: error.call, result: error.result, resultName: error.resultName };
-  if (error instanceof NoCudaDriverError) return { kind: 'noDriver', lookedFor: error.lookedFor };
-  if (error instanceof ReadBackError) return { kind: 'readBack', offset: error.offset, bytes: error.bytes };
+  if (error instanceof DriverFailure) return { kind: 'cuda', call: error.call, result: error.result, resultName: error.resultName };
+  if (error instanceof DriverMissing) return { kind: 'noDriver', lookedFor: error.lookedFor };
+  if (error instanceof ReadBackDiffers) return { kind: 'readBack', offset: error.offset, bytes: error.bytes };
   return { kind: 'other', message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
 }
 
