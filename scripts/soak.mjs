@@ -16,7 +16,12 @@ const OUT = join(ROOT, '.cache', 'soak');
  */
 const SUITES = [
   { name: 'states', share: 4, files: ['crash/crash-states'], env: { CAIRN_SOAK_STATES: 4000 } },
-  { name: 'faults', share: 1, files: ['process/faults', 'mount/faults', 'mount/crash'], env: { CAIRN_TEST_FAULTS: 'all' } },
+  {
+    name: 'faults',
+    share: 1,
+    files: ['process/faults', 'mount/faults', 'mount/crash', 'process/killed-repair'],
+    env: { CAIRN_TEST_FAULTS: 'all' },
+  },
   {
     name: 'kills',
     share: 4,

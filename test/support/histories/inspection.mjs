@@ -85,7 +85,9 @@ async function change(store, name, message) {
 function leftovers(dir) {
   const incoming = readdirSync(join(dir, 'packs', 'incoming')).map((file) => `packs/incoming/${file}`);
   const temporary = readdirSync(join(dir, 'refs')).filter((file) => file.startsWith('.'));
-  return [...incoming, ...temporary.map((file) => `refs/${file}`)];
+  const leases = readdirSync(join(dir, 'leases'));
+  // One is that of who asks.
+  return [...incoming, ...temporary.map((file) => `refs/${file}`), ...(leases.length > 1 ? leases.map((file) => `leases/${file}`) : [])];
 }
 
 /** Microseconds of the clock that all processes of a machine share. */
