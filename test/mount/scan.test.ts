@@ -148,6 +148,19 @@ describe('a scan', () => {
     expect([...subject.cache.foldersBelow('')].sort()).toEqual(['', 'd', 'd/e']);
   });
 
+  test('that ends while the stat cache learns the tree leaves it knowing nothing, and not half', async () => {
+    const subject = new Subject();
+    edit(subject.dir, Object.fromEntries(Array.from({ length: 700 }, (_, i) => [`d${i % 20}/${i}`, ''])));
+    subject.learn();
+    subject.cache = loaded(asDigest(new Uint8Array(32)));
+    const reason = new Error('enough');
+    await expect(subject.scan(NO_WORKERS, AbortSignal.abort(reason)).all()).rejects.toBe(reason);
+    expect(subject.cache.isKnown).toBe(false);
+    const scan = subject.scan();
+    await scan.all();
+    expect(scan.candidates.length).toBe(700);
+  });
+
   test.skipIf(process.getuid === undefined)('names folders that it may not look into, and finds nothing deleted there', async () => {
     const subject = new Subject();
     edit(subject.dir, { 'closed/a': 'a', 'closed/d/b': 'b', 'listed/a': 'a', 'listed/d/b': 'b', 'open/a': 'a', 'new/x': 'x' });
@@ -173,7 +186,7 @@ describe('a scan', () => {
 
   test('that is aborted ends, and nobody looks at anything more', async () => {
     const subject = new Subject();
-    edit(subject.dir, Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`d${i % 20}/${i}`, ''])));
+    edit(subject.dir, Object.fromEntries(Array.from({ length: 1200 }, (_, i) => [`d${i % 20}/${i}`, ''])));
     subject.learn();
     const reason = new Error('enough');
     await expect(subject.scan(NO_WORKERS, AbortSignal.abort(reason)).all()).rejects.toBe(reason);

@@ -114,18 +114,28 @@ export class Scan {
 
   /** Looks into a folder of the tree, and into all that the tree has below it. */
   private async known(top: string): Promise<void> {
-    const { cache, places, workers, signal, window, seen } = this.parts;
-    if (!cache.isKnown) {
-      cache.begin();
-      for (const [path, after] of window.walk(seen, '')) {
-        await this.rest();
-        cache.follow([{ path, after }]);
-      }
-    }
+    const { cache, places, workers, signal } = this.parts;
+    if (!cache.isKnown) await this.learnTree();
     const folders = [...cache.foldersBelow(top)];
     const differences = await compareWithFolder({ cache, dir: places.dir, workers, signal }, folders);
     // Folders before those in them.
     for (const folder of [...differences.keys()].sort()) await this.differs(folder, differences.get(folder)!);
+  }
+
+  /** Has the stat cache know what the tree has, and of none of it how it looks. */
+  private async learnTree(): Promise<void> {
+    const { cache, window, seen } = this.parts;
+    cache.begin();
+    try {
+      for (const [path, after] of window.walk(seen, '')) {
+        await this.rest();
+        cache.follow([{ path, after }]);
+      }
+    } catch (error) {
+      // What is not known to be in the tree would never be found missing.
+      cache.forget();
+      throw error;
+    }
   }
 
   private async differs(folder: string, { changed, added, isClosed }: Differences): Promise<void> {

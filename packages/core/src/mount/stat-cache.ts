@@ -146,7 +146,8 @@ export class StatCache {
       for (const { offset, length } of pages) if (offset! >= this.savedTo) yield this.memory.bytes.subarray(offset, offset! + length);
   }
 
-  private forget(): void {
+  /** Knows nothing any more. */
+  forget(): void {
     this.folders.clear();
     this.gone.clear();
     this.open.clear();
