@@ -183,13 +183,29 @@ function same(a: IndexIdentity, b: IndexIdentity): boolean {
 
 /** LMDB's codes for a file that is not what it wrote: MDB_PAGE_NOTFOUND, MDB_CORRUPTED, MDB_VERSION_MISMATCH, MDB_INVALID. */
 const DAMAGE_CODES = new Set([-30797, -30796, -30794, -30793]);
+/** The same where nothing is written: MDB_CURSOR_FULL, MDB_PAGE_FULL, MDB_BAD_TXN, MDB_PROBLEM. */
+const DAMAGE_CODES_OF_READS = new Set([-30787, -30786, -30782, -30779]);
+
+/** What a range holds, with errors of lmdb as ours. */
+export function* translatedItems<T>(range: Iterable<T>): Generator<T, void, undefined> {
+  const items = range[Symbol.iterator]();
+  try {
+    for (;;) {
+      const next = translated('read', () => items.next());
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    items.return?.();
+  }
+}
 
 /** An error of lmdb as one of ours. */
 export function translate(error: unknown, doing: 'open' | 'read' | 'write'): unknown {
   if (isCairnError(error) || !(error instanceof Error)) return error;
   const code: unknown = (error as { code?: unknown }).code;
   if (typeof code !== 'number') return error;
-  if (DAMAGE_CODES.has(code))
+  if (DAMAGE_CODES.has(code) || (doing !== 'write' && DAMAGE_CODES_OF_READS.has(code)))
     return new DamageError(`cannot ${doing} the index: ${error.message}`, [{ kind: 'index', id: 'index/data.mdb', affects: [] }], error);
   const name = Object.entries(os.constants.errno).find(([, value]) => value === Math.abs(code))?.[0];
   return wrapIoError(name === undefined ? error : Object.assign(error, { code: name }), `cannot ${doing} the index`);

@@ -1,7 +1,7 @@
 import type { Digest } from '../hash/digest.js';
 import type { ObjectKind } from '../hash/object-kind.js';
 import { PACK_ID_BYTES, packIdFromBytes, type PackId } from '../pack/pack-id.js';
-import { type IndexEnvironment, translate } from './environment.js';
+import { type IndexEnvironment, translate, translatedItems } from './environment.js';
 import * as keys from './keys.js';
 import * as records from './records.js';
 import { checkedLength } from './records.js';
@@ -196,7 +196,7 @@ export class IndexReader {
     reverse = false,
   ): Generator<T> {
     const bounds = reverse ? { start: range.end, end: range.start, reverse, exclusiveStart: true, inclusiveEnd: true } : range;
-    for (const { key, value } of this.env.db.getRange(bounds)) {
+    for (const { key, value } of translatedItems(this.env.db.getRange(bounds))) {
       // No Buffer, as values.
       const plainKey = new Uint8Array(key.buffer, key.byteOffset, key.byteLength);
       yield decode(plainKey, records.unseal(key, value));
