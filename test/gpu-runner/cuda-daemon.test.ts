@@ -62,7 +62,7 @@ describe.skipIf(noEmulatedCuda !== undefined)('a daemon with a GPU (emulated)', 
       rig.daemon.child.kill('SIGTERM');
       expect(await rig.daemon.ended).toMatchObject({ code: 0, stderr: '' });
       const report = reportOf(variables.EMULATED_CUDA_REPORT);
-      expect(report.alive).toEqual(NOTHING_ALIVE);
+      expect({ ...report.alive, faults: report.faults }).toEqual({ ...NOTHING_ALIVE, faults: 0 });
       return report;
     };
     return { ...rig, end };

@@ -73,6 +73,35 @@ describe.skipIf(noEmulatedCuda !== undefined)('memory of a GPU (emulated)', () =
     expect([pageable - before.pageable, hostToDevice - before.hostToDevice]).toEqual([0, 3 * bytes.length]);
   });
 
+  it('keeps its ring whole whatever loads are aborted or fail, at any moment, beside others that go on', async () => {
+    const files = Object.fromEntries(['a', 'b', 'c'].map((name, i) => [name, noise(MIB, i)]));
+    const volume = await commit(await testStore(), 'v', files);
+    const device = await emulatedDevice({ ring: { slots: 3, slotBytes: 64 * KIB } }, { COPY_DELAY_US: 200 });
+    const load = async (path: string, abortAfter?: number): Promise<CudaRegion | undefined> => {
+      const abort = new AbortController();
+      let reports = 0;
+      const onProgress = (): void => void (++reports === abortAfter && abort.abort(new Error('enough')));
+      if (abortAfter === 0) abort.abort(new Error('enough'));
+      const plan = planLoad(await readModelSource(volume, path), { path });
+      const loading = loadRegions(volume, plan, device, { signal: abort.signal, onProgress });
+      return loading.then(
+        ({ regions }) => regions[0] as CudaRegion,
+        (error: unknown) => void expect(String(error)).toMatch(/enough|CUDA_ERROR_UNKNOWN/),
+      );
+    };
+    for (let round = 0; round < 6; round++) {
+      if (round === 4) emulatedCuda({ COPY_DELAY_US: 200, FAIL: 'cuMemcpyHtoDAsync_v2:7:999' });
+      const regions = await Promise.all([load('a'), load('b', round), load('c', round * 3), load('b', 1)]);
+      if (regions[0] !== undefined) expect(Buffer.compare(await bytesOf(regions[0]), files['a']!)).toBe(0);
+      else expect(emulatedCuda().report().fired).toBe(true);
+      for (const region of regions) if (region !== undefined) device.free(region);
+      expect(device.info().allocatedBytes).toBe(0);
+    }
+    const slots = Array.from({ length: 4 }, () => device.ring.tryTake());
+    expect(slots.map((slot) => slot !== undefined)).toEqual([true, true, true, false]);
+    expect(new Set(slots.map((slot) => slot?.byteOffset)).size).toBe(4);
+  });
+
   it('that has run out is an error that names the size and what the driver says', async () => {
     const device = await emulatedDevice({ capacityBytes: 8 * MIB }, { MEMORY_BYTES: 2 * MIB });
     await expect(device.allocate(9 * MIB)).rejects.toMatchObject({ code: 'CAIRN_GPU_MODEL_TOO_LARGE' });
@@ -211,7 +240,7 @@ describe.skipIf(noEmulatedCuda !== undefined)('memory of a GPU (emulated)', () =
     const outcomes = { errors: 0, whole: 0 };
     for (const name of ['*', 'cuEventQuery'])
       for (let call = 1, fired = true; fired; call++) {
-        const { path } = emulatedCuda({ FAIL: `${name}:${call}:999` });
+        const { path } = emulatedCuda({ COPY_DELAY_US: 3000, FAIL: `${name}:${call}:999` });
         const failure = await use(path).then(
           () => undefined,
           (error: unknown) => error,

@@ -35,5 +35,6 @@ export async function emulatedDevice(options: CudaDeviceOptions = {}, settings: 
 
 /** By the accounts of the emulated driver, and by the descriptors of this process. */
 export function expectNothingLeft(): void {
-  expect({ ...emulatedCuda().report().alive, descriptors: emulatedDescriptors() }).toEqual({ ...NOTHING_ALIVE, descriptors: 0 });
+  const { alive, faults } = emulatedCuda().report();
+  expect({ ...alive, faults, descriptors: emulatedDescriptors() }).toEqual({ ...NOTHING_ALIVE, faults: 0, descriptors: 0 });
 }

@@ -37,6 +37,8 @@ export interface CudaReport {
   bytes: Record<'hostToDevice' | 'deviceToHost' | 'deviceToDevice' | 'set' | 'pageable', number>;
   mostQueued: number;
   threads: number;
+  /** Asynchronous operations that met memory which was gone, or not theirs to write. */
+  faults: number;
   /** Whether the injected error has struck. */
   fired: boolean;
   calls: Record<string, number>;

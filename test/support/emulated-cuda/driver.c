@@ -65,10 +65,10 @@ EXPORTED int emulated_cuda_report(char *buffer, size_t size) {
                    "{\"alive\":{\"physical\":%ld,\"reservations\":%ld,\"mappings\":%ld,\"allocations\":%ld,\"opened\":%ld,\"registered\":%ld,"
                    "\"hostAllocations\":%ld,\"streams\":%ld,\"events\":%ld,\"contexts\":%ld},"
                    "\"bytes\":{\"hostToDevice\":%llu,\"deviceToHost\":%llu,\"deviceToDevice\":%llu,\"set\":%llu,\"pageable\":%llu},"
-                   "\"mostQueued\":%ld,\"threads\":%ld,\"fired\":%s,\"calls\":{",
+                   "\"mostQueued\":%ld,\"threads\":%ld,\"faults\":%ld,\"fired\":%s,\"calls\":{",
                    counts.physical, counts.reservations, counts.mappings, counts.allocations, counts.opened, counts.registered,
                    counts.host_allocations, counts.streams, counts.events, counts.contexts, counts.host_to_device, counts.device_to_host,
-                   counts.device_to_device, counts.set, counts.pageable, counts.most_queued, counts.threads,
+                   counts.device_to_device, counts.set, counts.pageable, counts.most_queued, counts.threads, counts.faults,
                    settings.fail_fired ? "true" : "false");
   for (size_t i = 0; i < called_count && (size_t)n < size; i++)
     n += snprintf(buffer + n, size - (size_t)n, "%s\"%s\":%ld", i == 0 ? "" : ",", called[i].name, called[i].calls);

@@ -55,6 +55,8 @@ struct counts {
   unsigned long long host_to_device, device_to_host, device_to_device, set, pageable;
   /* Asynchronous operations under way at once, the most there were; threads that made calls. */
   long most_queued, threads;
+  /* Asynchronous operations that met memory which was gone or not theirs to write. */
+  long faults;
 };
 
 extern struct settings settings;

@@ -67,7 +67,10 @@ static void *run_stream(void *argument) {
       pthread_mutex_lock(&lock);
     }
     CUresult code = perform(operation);
-    if (code != CUDA_SUCCESS && stream->context->fault == CUDA_SUCCESS) stream->context->fault = code;
+    if (code != CUDA_SUCCESS) {
+      counts.faults++;
+      if (stream->context->fault == CUDA_SUCCESS) stream->context->fault = code;
+    }
     free(operation->staged);
     free(operation);
     queued--;
