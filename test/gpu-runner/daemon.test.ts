@@ -32,6 +32,8 @@ describe('the daemon', () => {
     expect(text).toMatch(/^cairn_gpu_loads_total 1$/m);
     expect(text).toMatch(/^cairn_gpu_hits_total 2$/m);
     expect(text).toMatch(/^# TYPE cairn_gpu_memory_bytes gauge$/m);
+    expect(text).toMatch(/^cairn_gpu_load_stage_seconds_total\{stage="read"\} [\d.]*[1-9]/m);
+    expect(text).toMatch(/^cairn_gpu_stalls_total 0$/m);
     expect(text).toMatch(new RegExp(`^cairn_gpu_memory_bytes{state="allocated"} ${WEIGHTS.length}$`, 'm'));
   });
 

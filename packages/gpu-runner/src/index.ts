@@ -27,7 +27,7 @@ export type { CudaRegion } from './device/cuda/cuda-region.js';
 export type { CudaSharing } from './device/cuda/messages.js';
 export { HostDevice, type HostDeviceOptions } from './device/host-device.js';
 export { fillRegions, loadRegions, type LoadedRegions, type LoadJob, type LoadOptions, type RegionCopy } from './load/loader.js';
-export { bytesPerSecond, type LoadMetrics } from './load/metrics.js';
+export { bytesPerSecond, stageRates, type LoadMetrics } from './load/metrics.js';
 export type { SlotRing, SlotRingOptions } from './device/slot-ring.js';
 export { Registry, type AcquireOptions, type RegistryOptions } from './registry/registry.js';
 export type { Lease } from './registry/lease.js';

@@ -36,6 +36,12 @@ export async function timed<T>(
   }
 }
 
+/** Bytes per second of each stage, while it was at work: reading from the store, and copying into the device. */
+export function stageRates({ readBytes, readMs, totalBytes, copyMs }: LoadMetrics): { read: number; copy: number } {
+  const rate = (bytes: number, ms: number): number => (ms === 0 ? 0 : (bytes / ms) * 1000);
+  return { read: rate(readBytes, readMs), copy: rate(totalBytes, copyMs) };
+}
+
 /** Bytes per second of a load as a whole. */
 export function bytesPerSecond({ totalBytes, elapsedMs }: LoadMetrics): number {
   return elapsedMs === 0 ? 0 : (totalBytes / elapsedMs) * 1000;

@@ -35,6 +35,12 @@ export type Layout = 'files' | 'tensors';
 export const DEFAULT_ALIGNMENT_BYTES = 256;
 export const DEFAULT_MAX_REGION_BYTES = 4 * 2 ** 30;
 
+/** Each is tried on every tensor. */
+const MAX_PATTERNS = 1000;
+const MAX_PATTERN_LENGTH = 1000;
+/** Stars that fail are tried at every place, each for each of the one before. */
+const MAX_STARS = 6;
+
 /** @throws InvalidArgumentError unless `value` is a request that means something; it may come from another process. */
 export function checkRequest(value: unknown): LoadRequest {
   if (typeof value !== 'object' || value === null) throw bad('a load request is an object');
@@ -42,10 +48,16 @@ export function checkRequest(value: unknown): LoadRequest {
   if (typeof request.path !== 'string') throw bad('`path` is a string');
   if (request.layout !== undefined && request.layout !== 'files' && request.layout !== 'tensors')
     throw bad("`layout` is 'files' or 'tensors'");
+  if (request.slice !== undefined && (typeof request.slice !== 'object' || request.slice === null)) throw bad('`slice` is an object');
   const { include, tensors, slice, alignmentBytes = DEFAULT_ALIGNMENT_BYTES, maxRegionBytes = DEFAULT_MAX_REGION_BYTES } = request;
   for (const list of [include, tensors, slice?.rows, slice?.columns])
-    if (list !== undefined && !(Array.isArray(list) && list.every((one) => typeof one === 'string')))
-      throw bad('names and patterns are lists of strings');
+    if (list !== undefined && !(Array.isArray(list) && list.every((one) => typeof one === 'string' && one !== '')))
+      throw bad('names and patterns are lists of strings that are not empty');
+  for (const patterns of [include, slice?.rows, slice?.columns]) {
+    if (patterns !== undefined && patterns.length > MAX_PATTERNS) throw bad(`there are ${MAX_PATTERNS} patterns at most`);
+    if (patterns?.some((pattern) => pattern.length > MAX_PATTERN_LENGTH || pattern.split('*').length > MAX_STARS + 1))
+      throw bad(`a pattern has ${MAX_PATTERN_LENGTH} characters and ${MAX_STARS} stars at most`);
+  }
   if (slice !== undefined) checkSlice(slice);
   if (
     !Number.isSafeInteger(alignmentBytes) ||

@@ -42,7 +42,8 @@ export function selectTensors(source: ModelSource, { include, tensors: names, sl
 
 /** Names of tensors look like `model.layers.0.weight`: to picomatch a file name, whose dots mean nothing. */
 function matcher(pattern: string): (name: string) => boolean {
-  return picomatch(pattern, { dot: true, bash: true });
+  // Without extended globs, whose repetitions of repetitions may take forever to fail.
+  return picomatch(pattern, { dot: true, bash: true, noextglob: true });
 }
 
 function similar(name: string, names: ReadonlySet<string>): string[] {

@@ -51,11 +51,14 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
   private readonly waiting = new Map<number, Waiting>();
   private readonly models = new Set<RemoteModel>();
   private nextId = 1;
+  /** Of a connection that has ended. */
+  private failure: unknown;
 
   private constructor(socket: Socket, socketPath: string) {
     super();
     this.socket = socket;
     this.socketPath = socketPath;
+    this.failure = noDaemon(`'${socketPath}': it hung up`);
   }
 
   /** @throws GpuError `CAIRN_GPU_NO_DAEMON`, `CAIRN_GPU_REFUSED`, `CAIRN_GPU_PROTOCOL` */
@@ -117,6 +120,15 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
     return remote;
   }
 
+  /**
+   * Has the daemon change a model into its newest version in the memory where it is, which this process has open. Resolves to the
+   * manifest, which is the old one when there is nothing newer. For the only lease on the model.
+   * @throws GpuError `CAIRN_GPU_NOT_IN_PLACE`: nothing has changed. After any other error the memory may be that of no version.
+   */
+  async update({ lease }: RemoteModel): Promise<Manifest> {
+    return ((await this.request('update', { lease })) as unknown as Answers['update']).manifest;
+  }
+
   async list(): Promise<Answers['list']> {
     return (await this.request('list', {})) as unknown as Answers['list'];
   }
@@ -137,7 +149,7 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
 
   private request<Op extends Request['op']>(op: Op, body: Body<Op>): Promise<Record<string, unknown>> {
     const id = this.nextId++;
-    if (!this.socket.writable) return Promise.reject(noDaemon('the connection is closed'));
+    if (!this.socket.writable) return Promise.reject(this.failure);
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
       this.socket.write(JSON.stringify({ cairn: PROTOCOL_VERSION, id, op, ...body }) + '\n');
@@ -149,7 +161,6 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
     const lines = new LineReader(MAX_LINE_BYTES);
     return new Promise<void>((resolve, reject) => {
       let greeted = false;
-      let failure: unknown = noDaemon(`'${this.socketPath}': it hung up`);
       this.socket.on('data', (chunk) => {
         try {
           for (const line of lines.push(chunk)) {
@@ -164,14 +175,14 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
             }
           }
         } catch (error) {
-          failure = error;
+          this.failure = error;
           this.socket.destroy();
         }
       });
       this.socket.on('error', () => undefined);
       this.socket.on('close', () => {
-        reject(failure);
-        for (const { reject: fail } of this.waiting.values()) fail(failure);
+        reject(this.failure);
+        for (const { reject: fail } of this.waiting.values()) fail(this.failure);
         this.waiting.clear();
         this.emit('close');
       });

@@ -4,6 +4,7 @@ import type { Region } from '../device/device.js';
 import type { LoadPlan } from '../plan/load-plan.js';
 import type { ServedModel } from '../service/model-service.js';
 import { adoptRegions } from './adopt.js';
+import type { GpuError } from '../errors.js';
 import { PROTOCOL_VERSION } from './manifest.js';
 import {
   LineReader,
@@ -20,6 +21,9 @@ import type { DaemonOptions } from './server.js';
 import { receive, resumeReading, sendWithDescriptors, stopReading, written } from './unix-socket.js';
 
 const DEFAULT_WATCH_MS = 1000;
+/** Of one consumer: requests under way and answers that it has not read, and leases. */
+const MAX_UNANSWERED = 1000;
+const MAX_LEASES = 10_000;
 
 interface HeldLease {
   model: ServedModel;
@@ -41,6 +45,10 @@ export class Connection {
   private receiving: Promise<unknown> = Promise.resolve();
   private watch: NodeJS.Timeout | undefined;
   private looking = false;
+  /** Messages that the system has not taken yet. */
+  private unsent = 0;
+  /** Whether nothing more is heard. */
+  private isDeaf = false;
 
   constructor(socket: Socket, options: DaemonOptions) {
     this.socket = socket;
@@ -49,8 +57,9 @@ export class Connection {
     const greeting: Greeting = { cairn: PROTOCOL_VERSION, pid: process.pid, device: options.device.info() };
     this.send(greeting);
     socket.on('data', (chunk) => {
+      if (this.isDeaf) return;
       try {
-        for (const line of lines.push(chunk)) this.hear(line);
+        for (const line of lines.push(chunk)) if (!this.isDeaf) this.hear(line);
       } catch (error) {
         this.hangUp(error);
       }
@@ -60,6 +69,8 @@ export class Connection {
 
   private hear(line: string): void {
     const request = parseRequest(line);
+    if (this.running.size + this.unsent >= MAX_UNANSWERED)
+      return this.drop(protocolError(`more than ${MAX_UNANSWERED} requests without reading the answers`));
     const task = this.answer(request)
       .catch((error: unknown) => this.send({ id: request.id, error: toWire(error) }))
       .finally(() => this.running.delete(task));
@@ -76,6 +87,8 @@ export class Connection {
         return this.send({ id, manifest: await service.plan(modelOf(request)) } satisfies Answers['plan'] & { id: number });
       case 'fill':
         return this.fill(request.id, modelOf(request), request.key);
+      case 'update':
+        return this.update(request.id, request.lease);
       case 'release': {
         this.leases.get(request.lease)?.model.release();
         this.leases.delete(request.lease);
@@ -91,6 +104,7 @@ export class Connection {
   }
 
   private async load(id: number, request: ModelRequest, descriptors: boolean, watch: boolean): Promise<void> {
+    if (this.leases.size >= MAX_LEASES) throw protocolError(`a load while it holds ${MAX_LEASES} leases`);
     const start = performance.now();
     const model = await this.options.service.load(request, { signal: this.gone.signal });
     if (this.gone.signal.aborted) return model.release();
@@ -100,6 +114,26 @@ export class Connection {
     const answer: Answers['load'] = { lease, shared: model.lease.shared, elapsedMs: performance.now() - start, manifest };
     this.send({ id, ...answer }, descriptors ? model.descriptors : []);
     if (watch) this.watch ??= setInterval(() => this.startLooking(), this.options.watchMs ?? DEFAULT_WATCH_MS);
+  }
+
+  private async update(id: number, lease: number): Promise<void> {
+    const held = this.leases.get(lease);
+    if (held === undefined) throw protocolError(`the lease ${JSON.stringify(lease)}, which it does not hold`);
+    const start = performance.now();
+    const old = held.model;
+    try {
+      const model = await this.options.service.update(old, { signal: this.gone.signal });
+      // It may have let go meanwhile.
+      if (this.leases.get(lease) !== held) return model.release();
+      held.model = model;
+    } catch (error) {
+      if (!old.lease.held && this.leases.get(lease) === held) this.leases.delete(lease);
+      throw error;
+    }
+    const { manifest } = held.model;
+    if (held.known !== undefined) held.known = { key: manifest.key, snapshot: manifest.snapshot };
+    const changed = held.model.lease !== old.lease;
+    this.send({ id, changed, elapsedMs: performance.now() - start, manifest } satisfies Answers['update'] & { id: number });
   }
 
   /** Asks for memory of the consumer, fills it, and lets it go. */
@@ -158,6 +192,7 @@ export class Connection {
 
   private send(message: object, descriptors: readonly number[] = []): void {
     const line = Buffer.from(JSON.stringify(message) + '\n');
+    this.unsent++;
     this.sending = this.sending
       .then(() =>
         this.socket.destroyed
@@ -166,13 +201,22 @@ export class Connection {
             ? sendWithDescriptors(this.socket, line, descriptors)
             : written(this.socket, line),
       )
-      .catch(() => void this.socket.destroy());
+      .catch(() => void this.socket.destroy())
+      .finally(() => this.unsent--);
   }
 
   private hangUp(error: unknown): void {
+    this.isDeaf = true;
     this.options.logger?.warn(error instanceof Error ? error.message : String(error));
     this.send({ error: toWire(error) });
     void this.sending.then(() => this.socket.destroySoon());
+  }
+
+  /** Without a word: who does not read what was said before would not read this either. */
+  private drop(error: GpuError): void {
+    this.isDeaf = true;
+    this.options.logger?.warn(error.message);
+    this.socket.destroy();
   }
 
   private async end(): Promise<void> {
@@ -184,7 +228,9 @@ export class Connection {
   }
 }
 
+/** The rest of it is checked where it is planned. */
 function modelOf({ op, model }: { op: string; model: ModelRequest }): ModelRequest {
   if (typeof model !== 'object' || model === null || typeof model.volume !== 'string') throw protocolError(`a ${op} without a volume`);
+  if (model.ref !== undefined && typeof model.ref !== 'string') throw protocolError(`a ${op} whose \`ref\` is no string`);
   return model;
 }

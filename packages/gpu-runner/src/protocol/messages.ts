@@ -23,6 +23,7 @@ export type Request = { id: number } & (
   | { op: 'load'; model: ModelRequest; descriptors?: boolean; watch?: boolean }
   | { op: 'plan'; model: ModelRequest }
   | { op: 'fill'; model: ModelRequest; key: string }
+  | { op: 'update'; lease: number }
   | { op: 'release'; lease: number }
   | { op: 'list' }
   | { op: 'metrics' }
@@ -35,6 +36,8 @@ export interface Answers {
   plan: { manifest: Manifest };
   /** First `send`: as many descriptors are expected now, with one byte. Then, when the memory is filled, the rest. */
   fill: { send: number } | { filled: true; elapsedMs: number; manifest: Manifest };
+  /** The lease goes on. */
+  update: { changed: boolean; elapsedMs: number; manifest: Manifest };
   release: Record<never, never>;
   list: { device: DeviceInfo; models: ModelStatus[] };
   metrics: { text: string };
@@ -120,6 +123,8 @@ export function toWire(error: unknown): WireError {
 }
 
 /** An error of the daemon as one of ours, with the daemon's code. */
-export function fromWire({ code, message, hint }: WireError): GpuError {
+export function fromWire(error: WireError): GpuError {
+  const { code, message, hint } = error;
+  if ([code, message, hint].some((text) => typeof text !== 'string')) return protocolError('an error without words');
   return new GpuError(code as GpuErrorCode, message, { hint });
 }

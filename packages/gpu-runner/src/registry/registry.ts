@@ -6,7 +6,7 @@ import type { LoadMetrics } from '../load/metrics.js';
 import type { LoadPlan } from '../plan/load-plan.js';
 import type { Entry, Loaded } from './entry.js';
 import { leaseOn, type Holding, type Lease } from './lease.js';
-import type { ModelStatus, RegistryCounters } from './status.js';
+import { countLoad, noCounts, type ModelStatus, type RegistryCounters } from './status.js';
 import { inPlaceJob, refreshJob, takeInventory } from './inventory.js';
 
 export interface RegistryOptions {
@@ -23,16 +23,7 @@ export interface AcquireOptions extends Work {
 
 /** Loads each model once, shares it, and evicts what nobody uses when room is needed. */
 export class Registry implements AsyncDisposable {
-  readonly counters: RegistryCounters = {
-    loads: 0,
-    updates: 0,
-    hits: 0,
-    evictions: 0,
-    failures: 0,
-    fills: 0,
-    readBytes: 0,
-    reusedBytes: 0,
-  };
+  readonly counters: RegistryCounters = noCounts();
   readonly budgetBytes: number;
   readonly device: Device;
   private readonly load: Pick<LoadOptions, 'verify' | 'ring'>;
@@ -101,9 +92,9 @@ export class Registry implements AsyncDisposable {
   /** Loads a plan into regions of the caller's, which share nothing and are not kept. Freeing them stays the caller's. */
   async fill(view: ReadView, plan: LoadPlan, regions: readonly Region[], work: Work = {}): Promise<void> {
     if (this.closed) throw new ClosedError('registry');
-    const { readBytes } = await fillRegions(view, plan, regions, this.device, { ...this.load, ...work });
+    const metrics = await fillRegions(view, plan, regions, this.device, { ...this.load, ...work });
     this.counters.fills++;
-    this.counters.readBytes += readBytes;
+    countLoad(this.counters, metrics);
   }
 
   list(): ModelStatus[] {
@@ -162,8 +153,7 @@ export class Registry implements AsyncDisposable {
         // Everybody who wanted it was gone when the last byte came.
         if (abort.signal.aborted) for (const region of result.regions) this.device.free(region);
         else entry.result = result;
-        this.counters.readBytes += result.metrics.readBytes;
-        this.counters.reusedBytes += result.metrics.reusedBytes;
+        countLoad(this.counters, result.metrics);
       },
       () => {
         this.counters.failures++;

@@ -11,7 +11,7 @@ export interface Metric {
 
 /** What a registry and its device have to tell. */
 export function registryMetrics(registry: Registry, device: Device): Metric[] {
-  const { loads, updates, hits, evictions, failures, fills, readBytes, reusedBytes } = registry.counters;
+  const { loads, updates, hits, evictions, failures, fills, stageMs, stalls, readBytes, reusedBytes } = registry.counters;
   const { id, backing, allocatedBytes, reusableBytes, lingeringBytes, capacityBytes, cuda } = device.info();
   const models = registry.list();
   const state = (name: string, value: number): Metric['samples'][number] => ({ labels: { state: name }, value });
@@ -23,6 +23,13 @@ export function registryMetrics(registry: Registry, device: Device): Metric[] {
     counter('load_failures_total', 'Loads that failed or were given up.', failures),
     counter('fills_total', 'Times that memory of a consumer was filled.', fills),
     counter('read_bytes_total', 'Bytes read from the store, decoded and verified.', readBytes),
+    {
+      name: 'cairn_gpu_load_stage_seconds_total',
+      help: 'Time of loads by stage, summed over what ran side by side; bytes by seconds is the rate of a stage.',
+      type: 'counter',
+      samples: Object.entries(stageMs).map(([stage, ms]) => ({ labels: { stage }, value: ms / 1000 })),
+    },
+    counter('stalls_total', 'How often reading had to wait for a free slot.', stalls),
     counter('reused_bytes_total', 'Bytes taken over from older versions in memory.', reusedBytes),
     gauge('device_info', 'The device; always 1.', [
       { labels: { device: id, backing, ...(cuda === undefined ? {} : { name: cuda.name, uuid: cuda.uuid }) }, value: 1 },
