@@ -8,6 +8,7 @@ import { readObject } from '../../packages/core/dist/maintenance/repair/survey.j
 import { rows } from '../../packages/core/dist/pack/object-table.js';
 import { readFooter } from '../../packages/core/dist/pack/read-footer.js';
 import { type State, stateOf } from '../support/operations.mjs';
+import { withStore } from '../support/with-store.js';
 import type { CrashState } from './crash-states.js';
 import { type DirectStore, Materializer, openDirectly } from './crashed-store.js';
 
@@ -17,6 +18,8 @@ export interface Depth {
   repair: number;
   /** All bytes are read again, even those that another state has proven. */
   readAll: number;
+  /** By a whole store, with its threads. */
+  threads: number;
 }
 
 /** What a store held after a crash, and whether it took a repair to open it. */
@@ -26,7 +29,7 @@ interface Found {
 }
 
 /** What is written into a store after a crash, to see that it can be used. */
-const PROBE = 'after the crash';
+const PROBE = 'after-the-crash';
 
 /**
  * Opens stores as power cuts left them, compares what they hold with what they may hold, and uses them further. What a store
@@ -89,6 +92,7 @@ export class StateChecker {
     try {
       const found = await this.use(store, state, number % this.depth.readAll === 0);
       if (number % this.depth.repair === 0) await this.repair(state, found.holds);
+      if (number % this.depth.threads === 0) await this.useThreads(state, found.holds);
       return found;
     } finally {
       rmSync(dir, { recursive: true, force: true });
@@ -131,6 +135,23 @@ export class StateChecker {
       } finally {
         await opened.store.close();
       }
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  }
+
+  /** As any program would. */
+  private async useThreads(state: CrashState, found: State): Promise<void> {
+    if (state.repairing) return;
+    const dir = this.materializer.make(state.listing);
+    try {
+      await withStore(join(dir, 'store'), async (store) => {
+        await store.volumes.create(PROBE);
+        const { [PROBE]: _probe, ...holds } = await stateOf(store);
+        if (!isEqual(holds, found)) throw new Error(`with threads it held ${JSON.stringify(holds)}, and not ${JSON.stringify(found)}`);
+        const { damage } = await store.verify({ readData: true });
+        if (damage.length > 0) throw new Error(`verify of all bytes found ${JSON.stringify(damage)}`);
+      });
     } finally {
       rmSync(dir, { recursive: true, force: true });
     }

@@ -16,13 +16,13 @@ async function goodRun(): Promise<RecordedTrace> {
   return (recorded ??= (await record([PROGRAM]))[0]!);
 }
 
-/** What the suite says of the run on a disk that leaves out some syncs; undefined: nothing is wrong. */
-async function verdictOn(run: RecordedTrace): Promise<string | undefined> {
-  const checker = new StateChecker({ repair: 20, readAll: 20 });
+/** What the suite says of the run on a disk that leaves out some syncs, before which nothing differs; undefined: nothing is wrong. */
+async function verdictOn(run: RecordedTrace & { from: number }): Promise<string | undefined> {
+  const checker = new StateChecker({ repair: 20, readAll: 20, threads: 200 });
   onTestFinished(() => checker.clear());
   const failure = await failureOf(
     (async () => {
-      for (const state of crashStates(run, { perMoment: 16, tears: 0, random: randomFrom(1) })) await checker.check(state);
+      for (const state of crashStates(run, { perMoment: 16, tears: 0, random: randomFrom(1) }, run.from)) await checker.check(state);
     })(),
   );
   return failure === undefined ? undefined : (failure as Error).message;

@@ -25,8 +25,8 @@ export interface Sampling {
   random: (limit: number) => number;
 }
 
-/** Every moment of a run, and of each what a power cut in it can leave. Equal states come again, with what is allowed then. */
-export function* crashStates(trace: RecordedTrace, sampling: Sampling): Generator<CrashState> {
+/** Every moment of a run, or those from one on, and of each what a power cut in it can leave. Equal states come again, with what is allowed then. */
+export function* crashStates(trace: RecordedTrace, sampling: Sampling, from = 0): Generator<CrashState> {
   const disk = new SimulatedDisk(trace);
   let acknowledged: State = {};
   let underWay: State | undefined;
@@ -37,6 +37,7 @@ export function* crashStates(trace: RecordedTrace, sampling: Sampling): Generato
     if (entry.op === 'try') underWay = changedBy(acknowledged, entry.change);
     else if (entry.op === 'done') [acknowledged, underWay] = [underWay!, undefined];
     else if (!changed) continue;
+    if (at < from) continue;
     const allowed = underWay === undefined ? [acknowledged] : [acknowledged, underWay];
     for (const outcome of outcomesOf(disk.uncertain(), sampling)) {
       const listing = disk.listing(outcome);

@@ -35,16 +35,16 @@ export function readTrace(folder: string): RecordedTrace {
 export type SyncFilter = (sync: { folder: string } | { file: string }) => boolean;
 
 /**
- * The same run on a disk that does nothing when it is asked for certain syncs. `file` is the path under which a file was made,
- * `folder` that of a folder.
+ * The same run on a disk that does nothing when it is asked for certain syncs; `from` is where it first differs. `file` is the path
+ * under which a file was made, `folder` that of a folder.
  */
-export function withoutSyncs(trace: RecordedTrace, leftOut: SyncFilter): RecordedTrace {
+export function withoutSyncs(trace: RecordedTrace, leftOut: SyncFilter): RecordedTrace & { from: number } {
   const paths = new Map<string, string>();
-  const entries = trace.entries.filter((entry) => {
+  const isLeftOut = (entry: TraceEntry): boolean => {
     if (entry.op === 'create') paths.set(entry.file, entry.path);
-    if (entry.op === 'sync' || entry.op === 'synced') return !leftOut({ file: paths.get(entry.file)! });
-    if (entry.op === 'sync-folder' || entry.op === 'folder-synced') return !leftOut({ folder: entry.path });
-    return true;
-  });
-  return { ...trace, entries };
+    if (entry.op === 'sync' || entry.op === 'synced') return leftOut({ file: paths.get(entry.file)! });
+    return (entry.op === 'sync-folder' || entry.op === 'folder-synced') && leftOut({ folder: entry.path });
+  };
+  const kept = trace.entries.map((entry) => !isLeftOut(entry));
+  return { ...trace, entries: trace.entries.filter((_, i) => kept[i]), from: kept.indexOf(false) };
 }
