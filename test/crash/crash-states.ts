@@ -28,13 +28,15 @@ export interface Sampling {
 /** Every moment of a run, or those from one on, and of each what a power cut in it can leave. Equal states come again, with what is allowed then. */
 export function* crashStates(trace: RecordedTrace, sampling: Sampling, from = 0): Generator<CrashState> {
   const disk = new SimulatedDisk(trace);
+  const outcomes = new Map<number, State>();
+  for (const entry of trace.entries) if (entry.op === 'done' && 'step' in entry.change) outcomes.set(entry.change.step, entry.state!);
   let acknowledged: State = {};
   let underWay: State | undefined;
   let repairing = false;
   for (const [at, entry] of trace.entries.entries()) {
     const changed = disk.step(entry);
     if (entry.op === 'try' || entry.op === 'done') repairing = entry.op === 'try' && 'repair' in entry.change;
-    if (entry.op === 'try') underWay = changedBy(acknowledged, entry.change);
+    if (entry.op === 'try') underWay = changedBy(acknowledged, entry.change, outcomes);
     else if (entry.op === 'done') [acknowledged, underWay] = [underWay!, undefined];
     else if (!changed) continue;
     if (at < from) continue;
@@ -52,7 +54,8 @@ export function* crashStates(trace: RecordedTrace, sampling: Sampling, from = 0)
   }
 }
 
-function changedBy(state: State, change: Change): State {
+function changedBy(state: State, change: Change, outcomes: ReadonlyMap<number, State>): State {
+  if ('step' in change) return outcomes.get(change.step)!;
   if ('name' in change) return after(state, change.name, change.i, change.part);
   if ('repair' in change) return state;
   const next = structuredClone(state);

@@ -91,6 +91,9 @@ export class SimulatedDisk {
       case 'index':
         this.replaceIndex(entry.path, this.trace.bytes(entry.bytes));
         return true;
+      case 'edit':
+        this.edit(entry.path, Buffer.from(entry.text));
+        return true;
       case 'done':
         this.writeBack();
         return false;
@@ -158,6 +161,14 @@ export class SimulatedDisk {
     return true;
   }
 
+  /** A user's edit of a mounted folder. That programs sync what they write is not what is looked at here. */
+  private edit(path: string, bytes: Buffer): void {
+    const file = new SimulatedFile();
+    file.replace(bytes);
+    const folder = this.folderFor(dirname(path));
+    folder.names.set(basename(path), { versions: [file], dropped: 0, age: 0 });
+  }
+
   private replaceIndex(path: string, bytes: Buffer): void {
     const there = this.find(path);
     if (there instanceof SimulatedFile) return there.replace(bytes);
@@ -179,14 +190,22 @@ export class SimulatedDisk {
   }
 
   private bind(path: string, node: Node | null): void {
-    const folder = this.folder(dirname(path));
-    if (folder === null) throw new Error(`the trace uses ${path}, of which there is no folder`);
+    const folder = this.folderFor(dirname(path));
     const binding = folder.names.get(basename(path));
     if (binding === undefined) folder.names.set(basename(path), { versions: [null, node], dropped: 0, age: 0 });
     else {
       binding.versions.push(node);
       binding.age = 0;
     }
+  }
+
+  /** Folders of a mount are made past the disk, and a mount makes anew what of them is lost. */
+  private folderFor(path: string): Folder {
+    const there = this.folder(path);
+    if (there !== null) return there;
+    const made = new Folder();
+    this.folderFor(dirname(path)).names.set(basename(path), { versions: [made], dropped: 0, age: 0 });
+    return made;
   }
 
   private folder(path: string): Folder | null {

@@ -1,8 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { State } from '../support/operations.mjs';
 
-/** A change that a recorded program made, or tried. A repair changes nothing that a user sees. */
-export type Change = { preparation: number } | { name: string; i: number; part: 'before' | 'run' } | { repair: true };
+/**
+ * A change that a recorded program made, or tried. A repair changes nothing that a user sees; `step` is one of which the run says
+ * itself, when it is done, what it came to.
+ */
+export type Change = { preparation: number } | { name: string; i: number; part: 'before' | 'run' } | { repair: true } | { step: number };
 
 /** One line of a trace: see `tracing-disk.mjs`. `bytes` names what was written. */
 export type TraceEntry =
@@ -14,7 +18,9 @@ export type TraceEntry =
   | { op: 'rename' | 'link'; path: string; to: string }
   | { op: 'sync-folder' | 'folder-synced'; path: string; id: string; made?: true }
   | { op: 'index'; path: string; bytes: string }
-  | { op: 'try' | 'done'; change: Change };
+  | { op: 'edit'; path: string; text: string }
+  | { op: 'try'; change: Change }
+  | { op: 'done'; change: Change; state?: State };
 
 /** What a run did to its disk, in order. */
 export interface RecordedTrace {

@@ -9,9 +9,10 @@ import { Trace } from './trace-file.mjs';
  * A change is written down when it has happened, a sync when it begins and when it is done: it covers what was written down
  * before it began, which is never more than what the real one covers.
  *
- * Options: `root`, the folder that paths are told in · `trace`, see `Trace` · `index`, path of the index's data file
+ * Options: `root`, the folder that paths are told in · `trace`, see `Trace` · `index`, path of the index's data file ·
+ * `written`: true when files that come from elsewhere are taken to be on the disk
  */
-export default function tracingDisk(inner, { root, trace: folder, index }) {
+export default function tracingDisk(inner, { root, trace: folder, index, written = false }) {
   const trace = new Trace(folder);
   const told = (path) => relative(root, path);
   /** Paths that this thread made through this disk; what others made is found in the trace all the same. */
@@ -63,13 +64,13 @@ export default function tracingDisk(inner, { root, trace: folder, index }) {
       }
     },
     rename(from, to) {
-      adopt(from, false);
+      adopt(from, written);
       inner.rename(from, to);
       if (made.delete(from)) made.add(to);
       trace.add({ op: 'rename', path: told(from), to: told(to) });
     },
     link(from, to) {
-      adopt(from, false);
+      adopt(from, written);
       inner.link(from, to);
       if (made.has(from)) made.add(to);
       trace.add({ op: 'link', path: told(from), to: told(to) });

@@ -20,6 +20,7 @@ class FaultyStore {
   private readonly options: FaultyDiskOptions;
   private readonly counter = new SharedArrayBuffer(4);
   private readonly count = new Int32Array(this.counter);
+  private readonly broken = new SharedArrayBuffer(4);
   private opened: Store | undefined;
 
   /** Far from what is ever counted: the count is set so that it gets there just in time. */
@@ -34,7 +35,7 @@ class FaultyStore {
   private constructor(dir: string, options: FaultyDiskOptions) {
     this.dir = join(dir, 'store');
     this.sources = join(dir, 'sources');
-    this.options = { ...options, failAt: FaultyStore.FAIL_AT, counter: this.counter };
+    this.options = { ...options, failAt: FaultyStore.FAIL_AT, counter: this.counter, broken: this.broken };
   }
 
   get store(): Store {
@@ -60,6 +61,11 @@ class FaultyStore {
   /** Ends all faults; tells whether there was one. */
   disarm(): boolean {
     return Atomics.exchange(this.count, 0, 0) >= FaultyStore.FAIL_AT;
+  }
+
+  /** A sync that failed is never made good by another one: the file of which it was is given up. */
+  expectNothingBrokenPlaced(): void {
+    expect(Atomics.load(new Int32Array(this.broken), 0)).toBe(0);
   }
 
   async expectWhole(): Promise<void> {
@@ -116,6 +122,7 @@ describe('when a disk call fails', () => {
         failures[name] = await failCalls(faulty, name, SHARES === 1 ? 1 : first, code);
         expect(failures[name], name).toBeGreaterThan(0);
       }
+      faulty.expectNothingBrokenPlaced();
       const before = await stateOf(faulty.store);
       await faulty.reopen();
       expect(await stateOf(faulty.store)).toEqual(before);
@@ -175,6 +182,7 @@ describe('when a disk call fails', () => {
           expect(state, `${name}, call ${n}`).toEqual(failure === undefined || stands ? done : old);
         }
       }
+      faulty.expectNothingBrokenPlaced();
       await faulty.reopen();
       expect(await faulty.store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
       await faulty.store.close();

@@ -7,19 +7,21 @@ import os from 'node:os';
  *
  * Options, all plain data:
  * - `failAt`      which call, counted from 1; none when absent (then it only counts)
- * - `kinds`       which calls count; all when absent. See KINDS.
+ * - `kinds`       which calls count; all that change something when absent. See KINDS, and READS for those that read
  * - `error`       'EIO' (the default) | 'ENOSPC' | 'EMFILE': the call does nothing and fails · 'short': a write gets half its bytes
- *                 out and fails with ENOSPC · 'kill': the process dies by SIGKILL before the call ·
+ *                 out and fails with ENOSPC, and a read that asks for more than one byte brings half of them · 'kill': the process dies by SIGKILL before the call ·
  *                 'tear': a write gets half its bytes out, then the process dies
  * - `times`       how many counted calls in a row fail, from `failAt` on; 1 when absent
  * - `persistent`  true: every counted call from `failAt` on fails, as on a disk that stays full
  * - `leases`      true: calls for leases count too; otherwise they do not, since an engine that cannot let go of something need not tell
+ * - `broken`      SharedArrayBuffer of 4 bytes: how many files were put in their place although a write or sync of them had failed
  * - `counter`     SharedArrayBuffer of 4 bytes: one count for all threads that share it
  * - `counterFile` path: one count for all processes, a byte a call; survives a kill
  */
 export const KINDS = ['create', 'write', 'sync', 'close', 'mkdir', 'rename', 'link', 'unlink', 'syncDirectory'];
+export const READS = ['open', 'read', 'list'];
 
-export default function faultyDisk(inner, options, wrapIoError) {
+export default function faultyDisk(inner, options, wrapIoError, reads) {
   const counts = makeCounter(options);
   const kinds = new Set(options.kinds ?? KINDS);
 
@@ -34,15 +36,7 @@ export default function faultyDisk(inner, options, wrapIoError) {
 
   /** Raises the fault, in the form in which the real disk raises it. */
   const raise = (kind, mode, path) => {
-    if (mode === 'kill' || mode === 'tear') die();
-    const code = mode === 'short' ? 'ENOSPC' : mode;
-    const cause = Object.assign(new Error(`${code}: injected at ${kind} '${path}'`), {
-      code,
-      errno: -os.constants.errno[code],
-      syscall: kind,
-      path,
-    });
-    throw wrapIoError(cause, `cannot ${kind} ${path}`);
+    throw wrapIoError(errorOf(kind, mode, path), `cannot ${kind} ${path}`);
   };
 
   const exempt = (path) => options.leases !== true && /[\\/]leases([\\/]|$)/.test(path);
@@ -53,21 +47,72 @@ export default function faultyDisk(inner, options, wrapIoError) {
     return action();
   };
 
+  /** Paths of files of which something failed. */
+  const failed = new Set();
+  const placed = (from) => {
+    if (failed.has(from) && options.broken !== undefined) Atomics.add(new Int32Array(options.broken), 0, 1);
+  };
+  const create = (path) => new FaultyFile(inner.create(path), fault, raise, () => failed.add(path));
+
+  if (READS.some((kind) => kinds.has(kind))) failReads(reads, fault);
   return {
-    create: (path) => guarded('create', path, () => (exempt(path) ? inner.create(path) : new FaultyFile(inner.create(path), fault, raise))),
+    create: (path) => guarded('create', path, () => (exempt(path) ? inner.create(path) : create(path))),
     mkdir: (path) => guarded('mkdir', path, () => inner.mkdir(path)),
-    rename: (from, to) => guarded('rename', to, () => inner.rename(from, to)),
-    link: (from, to) => guarded('link', to, () => inner.link(from, to)),
+    rename(from, to) {
+      guarded('rename', to, () => inner.rename(from, to));
+      placed(from);
+    },
+    link(from, to) {
+      guarded('link', to, () => inner.link(from, to));
+      placed(from);
+    },
     unlink: (path) => guarded('unlink', path, () => inner.unlink(path)),
     syncDirectory: (path) => guarded('syncDirectory', path, () => inner.syncDirectory(path)),
   };
 }
 
+function errorOf(kind, mode, path) {
+  if (mode === 'kill' || mode === 'tear') die();
+  const code = mode === 'short' ? 'ENOSPC' : mode;
+  return Object.assign(new Error(`${code}: injected at ${kind} '${path}'`), {
+    code,
+    errno: -os.constants.errno[code],
+    syscall: kind,
+    path,
+  });
+}
+
+/** Puts calls that fail in the place of those by which this thread reads; once for all stores that it opens. */
+let real;
+function failReads(reads, fault) {
+  real ??= { ...reads };
+  const failing = (kind, call) => (path) => {
+    const mode = fault(kind);
+    if (mode !== undefined && mode !== 'short') throw errorOf(kind, mode, path);
+    return real[call](path);
+  };
+  const reading = (call) => (fd, target, offset, length, position) => {
+    const mode = fault('read');
+    if (mode === undefined) return real[call](fd, target, offset, length, position);
+    if (mode !== 'short') throw errorOf('read', mode, `descriptor ${fd}`);
+    return real[call](fd, target, offset, Math.max(1, length >> 1), position);
+  };
+  Object.assign(reads, {
+    openSync: failing('open', 'openSync'),
+    open: async (path) => failing('open', 'open')(path),
+    readSync: reading('readSync'),
+    read: async (...args) => reading('read')(...args),
+    readFileSync: failing('read', 'readFileSync'),
+    readdirSync: failing('list', 'readdirSync'),
+  });
+}
+
 class FaultyFile {
-  constructor(inner, fault, raise) {
+  constructor(inner, fault, raise, failed) {
     this.inner = inner;
     this.fault = fault;
     this.raise = raise;
+    this.failed = failed;
     this.failure = undefined;
   }
 
@@ -116,6 +161,7 @@ class FaultyFile {
       before?.(mode);
       this.raise(kind, mode, this.path);
     } catch (error) {
+      this.failed();
       this.failure = error;
       throw error;
     }

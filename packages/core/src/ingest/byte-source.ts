@@ -1,4 +1,4 @@
-import fs from 'node:fs';
+import { reads } from '../disk/reads.js';
 import { SourceChangedError } from '../errors.js';
 import { reading } from './source.js';
 
@@ -26,7 +26,7 @@ export class FileBytes implements ByteSource {
   async read(target: Uint8Array, position: number): Promise<number> {
     return reading(this.path, () => {
       for (let done = 0; done < target.byteLength;) {
-        const count = fs.readSync(this.fd, target, done, target.byteLength - done, position + done);
+        const count = reads.readSync(this.fd, target, done, target.byteLength - done, position + done);
         if (count === 0) throw new SourceChangedError(this.path);
         done += count;
       }

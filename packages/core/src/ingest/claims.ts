@@ -21,12 +21,19 @@ export const UNCLAIMED = 0;
  * *borrows* it, and must not be published before the other is. Nobody waits in here, so nothing can deadlock.
  */
 export class ClaimTable {
-  readonly memory: SharedArrayBuffer;
-  private readonly words: Int32Array;
+  private made: Int32Array | undefined;
 
-  constructor(memory = new SharedArrayBuffer(4 * (HEADER_WORDS + BUCKETS * BUCKET_WORDS))) {
-    this.memory = memory;
-    this.words = new Int32Array(memory);
+  /** @param memory another thread's; without it the table's own is made when it is first used: a store that is only read needs none. */
+  constructor(memory?: SharedArrayBuffer) {
+    if (memory !== undefined) this.made = new Int32Array(memory);
+  }
+
+  get memory(): SharedArrayBuffer {
+    return this.words.buffer as SharedArrayBuffer;
+  }
+
+  private get words(): Int32Array {
+    return (this.made ??= new Int32Array(new SharedArrayBuffer(4 * (HEADER_WORDS + BUCKETS * BUCKET_WORDS))));
   }
 
   /**

@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import { dirname } from 'node:path';
 import type { Disk } from '../disk/disk.js';
+import { reads } from '../disk/reads.js';
 import { writeNewFile } from '../disk/write-file.js';
-import { READ_FLAGS } from '../util/open-flags.js';
 
 /** Replaces a file, or makes it, durably: whoever reads it finds the old bytes or the new ones, whole, also after a power cut. */
 export function replaceFile(disk: Disk, path: string, bytes: Uint8Array): void {
@@ -26,12 +26,7 @@ export function removeFile(disk: Disk, path: string): void {
 /** The bytes of a file of ours; undefined where there is none. */
 export function readIfThere(path: string): Uint8Array | undefined {
   try {
-    const fd = fs.openSync(path, READ_FLAGS);
-    try {
-      return fs.readFileSync(fd);
-    } finally {
-      fs.closeSync(fd);
-    }
+    return reads.readFileSync(path);
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw error;

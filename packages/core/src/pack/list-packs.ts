@@ -1,5 +1,5 @@
-import fs from 'node:fs';
 import path from 'node:path';
+import { reads } from '../disk/reads.js';
 import { wrapIoError } from '../errors.js';
 import type { PackId } from './pack-id.js';
 import { packIdOfName, parseIncomingName, type StoreLayout } from './store-layout.js';
@@ -34,7 +34,7 @@ export function listIncoming(layout: StoreLayout): IncomingPack[] {
 
 function names(folder: string): string[] {
   try {
-    return fs.readdirSync(folder).sort();
+    return reads.readdirSync(folder).sort();
   } catch (error) {
     throw wrapIoError(error, `cannot list ${folder}`);
   }

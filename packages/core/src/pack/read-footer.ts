@@ -1,10 +1,10 @@
 import fs from 'node:fs';
+import { reads } from '../disk/reads.js';
 import { wrapIoError } from '../errors.js';
 import type { Hasher } from '../hash/hasher.js';
 import { damagedPack, footerBytes, parseFooter, TRAILER_BYTES } from './footer.js';
 import { type ObjectTable, ROW_BYTES } from './object-table.js';
 import type { PackId } from './pack-id.js';
-import { READ_FLAGS } from '../util/open-flags.js';
 
 /** One read brings the footer of nearly every small pack, and of a big one of 1 MiB blocks. */
 const FIRST_READ_BYTES = 512 * ROW_BYTES + TRAILER_BYTES;
@@ -35,7 +35,7 @@ export function readFooter(path: string, id: PackId, hasher: Hasher): { table: O
 /** Opens a pack to read it; a missing one is damage, since whoever asks has seen its name. */
 export function openPack(path: string, id: PackId): number {
   try {
-    return fs.openSync(path, READ_FLAGS);
+    return reads.openSync(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw damagedPack(id, 'the file is missing', error);
     throw wrapIoError(error, `cannot open pack ${id}`);
@@ -52,7 +52,7 @@ export function readExactly(
 ): Uint8Array {
   try {
     for (let done = 0; done < length;) {
-      const bytes = fs.readSync(fd, target, done, length - done, offset + done);
+      const bytes = reads.readSync(fd, target, done, length - done, offset + done);
       if (bytes === 0) throw damagedPack(id, `it ends before byte ${offset + length}`);
       done += bytes;
     }

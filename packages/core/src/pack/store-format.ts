@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import type { Disk } from '../disk/disk.js';
+import { reads } from '../disk/reads.js';
 import { writeNewFile } from '../disk/write-file.js';
 import { CairnError, StoreFormatError, wrapIoError } from '../errors.js';
-import { READ_FLAGS } from '../util/open-flags.js';
 import type { StoreLayout } from './store-layout.js';
 
 /** Version of the store's layout and of the rules that bind its parts; each file format has a version of its own. */
@@ -62,10 +62,10 @@ function newerStore(dir: string, version: string): StoreFormatError {
 
 function readStart(file: string): string | undefined {
   try {
-    const fd = fs.openSync(file, READ_FLAGS);
+    const fd = reads.openSync(file);
     try {
       const bytes = Buffer.alloc(MAX_BYTES);
-      return bytes.toString('latin1', 0, fs.readSync(fd, bytes, 0, MAX_BYTES, 0));
+      return bytes.toString('latin1', 0, reads.readSync(fd, bytes, 0, MAX_BYTES, 0));
     } finally {
       fs.closeSync(fd);
     }

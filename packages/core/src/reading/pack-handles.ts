@@ -1,13 +1,9 @@
 import fs from 'node:fs';
-import { promisify } from 'node:util';
+import { reads } from '../disk/reads.js';
 import { wrapIoError } from '../errors.js';
 import { damagedPack } from '../pack/footer.js';
 import type { PackId } from '../pack/pack-id.js';
 import type { StoreLayout } from '../pack/store-layout.js';
-import { READ_FLAGS } from '../util/open-flags.js';
-
-const openAsync = promisify(fs.open);
-const readAsync = promisify(fs.read);
 
 /** Descriptors kept open for the next read. */
 const MAX_IDLE = 16;
@@ -41,7 +37,7 @@ export class PackHandles {
     try {
       const fd = (handle.fd = await handle.opening);
       for (let done = 0; done < target.byteLength;) {
-        const { bytesRead } = await readAsync(fd, target, done, target.byteLength - done, offset + done);
+        const bytesRead = await reads.read(fd, target, done, target.byteLength - done, offset + done);
         if (bytesRead === 0) throw damagedPack(id, `it ends before byte ${offset + target.byteLength}`);
         done += bytesRead;
       }
@@ -71,11 +67,11 @@ export class PackHandles {
   private async openPack(id: PackId): Promise<number> {
     const path = this.layout.packPath(id);
     try {
-      return await openAsync(path, READ_FLAGS).catch((error: unknown) => {
+      return await reads.open(path).catch((error: unknown) => {
         if ((error as NodeJS.ErrnoException).code !== 'EMFILE') throw error;
         // The process has run out of descriptors: those that are only kept for later are the first to go.
         this.trim(0);
-        return openAsync(path, READ_FLAGS);
+        return reads.open(path);
       });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw damagedPack(id, 'the file is missing', error);

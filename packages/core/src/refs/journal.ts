@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Disk } from '../disk/disk.js';
+import { reads } from '../disk/reads.js';
 import { writeNewFile } from '../disk/write-file.js';
 import { collectDamage, wrapIoError, type Damage } from '../errors.js';
 import type { Hasher } from '../hash/hasher.js';
@@ -15,7 +16,6 @@ import {
   TABLE_INTERVAL,
   type JournalEntry,
 } from './journal-file.js';
-import { READ_FLAGS } from '../util/open-flags.js';
 import { applyChange, EMPTY_REF_TABLE, RefChangeError, type RefChange, type RefTable } from './ref-table.js';
 
 const TEMPORARY = /^\.[0-9a-f]{16}\.tmp$/;
@@ -157,17 +157,24 @@ function afterChange(table: RefTable, refsDir: string, seq: number, hasher: Hash
 }
 
 function listSeqs(refsDir: string): number[] {
-  const names = fs.readdirSync(refsDir);
-  return names
+  return listFolder(refsDir)
     .map(seqOfName)
     .filter((seq) => seq !== undefined)
     .sort((a, b) => a - b);
 }
 
+function listFolder(folder: string): string[] {
+  try {
+    return reads.readdirSync(folder);
+  } catch (error) {
+    throw wrapIoError(error, `cannot list ${folder}`);
+  }
+}
+
 /** None where the folder cannot be listed: for clearing up, which can wait. */
 function namesIn(folder: string): string[] {
   try {
-    return fs.readdirSync(folder);
+    return reads.readdirSync(folder);
   } catch {
     return [];
   }
@@ -177,12 +184,7 @@ function namesIn(folder: string): string[] {
 export function readJournalFile(refsDir: string, seq: number): Uint8Array {
   const file = path.join(refsDir, journalName(seq));
   try {
-    const fd = fs.openSync(file, READ_FLAGS);
-    try {
-      return fs.readFileSync(fd);
-    } finally {
-      fs.closeSync(fd);
-    }
+    return reads.readFileSync(file);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') throw damagedChange(seq, 'the file is missing', error);

@@ -90,7 +90,10 @@ export class StoreEngine implements MountEngine, SharedEngine {
       index: { durable: options.disk.durable, readOnly, expected: environment.identity },
       hash,
       compression,
-      claims: claims.memory,
+      // Read when threads are started.
+      get claims() {
+        return claims.memory;
+      },
       pressure: new Pressure().memory,
     };
     this.pool = new WorkerPool(config, this.workers);

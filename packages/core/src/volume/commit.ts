@@ -11,6 +11,7 @@ import type { CommitRequest } from '../publish/messages.js';
 import type { CommitOptions, Conflict } from '../types.js';
 import type { Engine } from './engine.js';
 import { toFileEntry } from './read-view.js';
+import { encodeSnapshotRecord } from '../snapshot/record.js';
 import { stagedBelow } from '../snapshot/staged-below.js';
 
 /** A place in a volume's history; generation 0 without snapshot is the empty volume before its first commit. */
@@ -79,6 +80,9 @@ export async function commitTree({
     engine.index.refresh();
     if (outcome.status === 'committed') {
       for (const path of outcome.overwritten) overwritten.add(path);
+      // What is published must not be called a failure because the disk then fails to give it back.
+      engine.nodes.keep(ObjectKind.snapshot, outcome.snapshot, encodeSnapshotRecord(outcome.record));
+      for (const { kind, digest, bytes } of objects) if (kind !== ObjectKind.chunk) engine.nodes.keep(kind, digest, bytes);
       const { generation, root } = outcome.record;
       return {
         head: { generation, snapshot: outcome.snapshot, root },

@@ -2,6 +2,7 @@ import type { GearScanner } from '../chunking/gear.js';
 import type { Hasher } from '../hash/hasher.js';
 import type { IndexReader } from '../index/reader.js';
 import type { Ingest } from '../ingest/ingest.js';
+import type { ObjectReader } from '../objects/object-reader.js';
 import type { PublishedObjects } from '../objects/staging.js';
 import type { StoreLayout } from '../pack/store-layout.js';
 import type { OwnLease } from '../publish/own-lease.js';
@@ -21,7 +22,7 @@ export interface Engine {
   /** Looks up what any process has published. */
   readonly index: IndexReader;
   /** Reads published nodes and records, verified. */
-  readonly nodes: PublishedObjects;
+  readonly nodes: PublishedObjects & Pick<ObjectReader, 'keep'>;
   readonly publisher: Publisher;
   /** Tells collectors, of any process, what is in use here. */
   readonly lease: OwnLease;

@@ -99,12 +99,14 @@ export class WorkerEnvironment {
     return (this.made.stored ??= this.memory.allocate(BLOCK_BYTES)).subarray(0, length);
   }
 
+  /** How this thread writes; a disk of a test's also changes how it reads, so that one is opened before anything is read. */
+  disk(): Promise<Disk> {
+    return (this.made.disk ??= openDisk(this.config.disk));
+  }
+
   /** Where packs of one lease go. */
   async shelfOf(lease: string): Promise<PackShelf> {
-    if (this.shelf?.owner !== lease) {
-      const disk = await (this.made.disk ??= openDisk(this.config.disk));
-      this.shelf = new PackShelf(disk, this.layout, lease, this.hasher);
-    }
+    if (this.shelf?.owner !== lease) this.shelf = new PackShelf(await this.disk(), this.layout, lease, this.hasher);
     return this.shelf;
   }
 

@@ -24,6 +24,7 @@ export default async function work({ task, begun }: WorkerRequest): Promise<Work
   Atomics.store(new Int32Array(begun), 0, 1);
   environment ??= new WorkerEnvironment(workerData as WorkerConfig);
   try {
+    if (environment.config.disk.module !== undefined) await environment.disk();
     return { value: await perform(environment, task as Task) };
   } catch (error) {
     return error instanceof AbortedError ? { aborted: true } : { error: serializeError(error) };
