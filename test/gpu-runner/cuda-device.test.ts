@@ -136,6 +136,26 @@ describe.skipIf(noEmulatedCuda !== undefined)('memory of a GPU (emulated)', () =
       expect(Buffer.compare(await bytesOf(lease.regions[0] as CudaRegion), noise(MIB, seed))).toBe(0);
   });
 
+  it('is given up by an older version that nobody uses when the newer one does not fit beside it', async () => {
+    const bytes = noise(MIB, 1);
+    const volume = await commit(await testStore(), 'v', { a: bytes });
+    const device = await emulatedDevice({ capacityBytes: 64 * MIB }, { MEMORY_BYTES: MIB });
+    const registry = new Registry({ device });
+    onTestFinished(() => registry.close());
+    const acquire = async (): ReturnType<Registry['acquire']> =>
+      registry.acquire(volume, planLoad(await readModelSource(volume, 'a'), { path: 'a' }), { lineage: 'a' });
+    const old = await acquire();
+    bytes[9]! ^= 1;
+    await volume.writeFile('a', bytes);
+    await volume.commit();
+    await expect(acquire()).rejects.toMatchObject({ code: 'CAIRN_GPU_OUT_OF_MEMORY' });
+    old.release();
+    const next = await acquire();
+    expect(next.metrics).toMatchObject({ readBytes: MIB, reusedBytes: 0 });
+    expect(Buffer.compare(await bytesOf(next.regions[0] as CudaRegion), bytes)).toBe(0);
+    expect(registry.list()).toHaveLength(1);
+  });
+
   it('is not reached by calls of another thread, and all of a device come from one', async () => {
     const { path } = emulatedCuda();
     const before = emulatedCuda().report().threads;

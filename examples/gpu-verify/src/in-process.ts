@@ -66,7 +66,7 @@ export async function checkDevice(record: VerificationRecord, device: CudaDevice
   await record.check('a new version copies what did not change within the device', async () => {
     await using registry = new Registry({ device });
     using old = await registry.acquire(volume, await planOf('large.bin'), { lineage: 'large' });
-    const changed = Uint8Array.from(large);
+    const changed = large.slice();
     changed[large.length >> 1]! ^= 1;
     await volume.writeFile('large.bin', changed);
     await volume.commit();

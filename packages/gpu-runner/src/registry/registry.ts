@@ -138,7 +138,7 @@ export class Registry implements AsyncDisposable {
     // When there is no room for both, the old version gave way, and all of the new one is read.
     const source = basis !== undefined && this.entries.get(basis.key) === basis ? basis : undefined;
     const abort = new AbortController();
-    const loaded = this.bring(view, plan, source?.result, { ...this.load, onProgress, signal: abort.signal });
+    const loaded = this.bring(view, plan, source, { ...this.load, onProgress, signal: abort.signal });
     loaded.finally(() => source !== undefined && this.unuse(source)).catch(() => undefined);
     this.counters.loads++;
     return this.follow(plan, lineage, abort, loaded);
@@ -187,15 +187,19 @@ export class Registry implements AsyncDisposable {
     }
   }
 
-  private async bring(view: ReadView, plan: LoadPlan, basis: Loaded | undefined, options: LoadOptions): Promise<Loaded> {
+  /** @param source an older version to copy from, which this load uses */
+  private async bring(view: ReadView, plan: LoadPlan, source: Entry | undefined, options: LoadOptions): Promise<Loaded> {
     const inventory = await takeInventory(view, plan);
-    const job = basis === undefined ? plan : refreshJob(plan, inventory, basis.inventory, basis.regions);
     for (;;) {
+      const basis = source !== undefined && this.entries.get(source.key) === source ? source.result : undefined;
+      const job = basis === undefined ? plan : refreshJob(plan, inventory, basis.inventory, basis.regions);
       try {
         return { ...(await loadRegions(view, job, this.device, options)), inventory };
       } catch (error) {
         // The device has less than the budget says: memory that others took, or whole granules. It tells before anything is read.
-        const idle = error instanceof OutOfMemoryError ? this.idleEntries()[0] : undefined;
+        if (!(error instanceof OutOfMemoryError)) throw error;
+        // The older version last, when nobody else uses it: without it all is read.
+        const idle = this.idleEntries()[0] ?? (basis !== undefined && source?.users === 1 ? source : undefined);
         if (idle === undefined) throw error;
         this.evict(idle);
       }
