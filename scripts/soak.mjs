@@ -30,6 +30,7 @@ const SUITES = [
   },
   { name: 'cuts', share: 4, files: ['process/power-cut'], env: { CAIRN_TEST_CUTS: 40 } },
   { name: 'histories', share: 3, files: ['process/histories'], env: { CAIRN_TEST_HISTORIES: 21 } },
+  { name: 'collections', share: 2, files: ['process/collected-beside'], env: { CAIRN_SOAK_MINUTES: 2 } },
   { name: 'races', share: 1, files: ['process/handle-races'], env: { CAIRN_TEST_RACES: 400 } },
   {
     name: 'programs',

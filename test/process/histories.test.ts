@@ -8,21 +8,27 @@ import { tell } from '../support/tell.js';
 const HISTORIES = Number(process.env['CAIRN_TEST_HISTORIES'] ?? 20);
 const LONG = HISTORIES > 20;
 const ACTORS = 4;
+/** Each of another volume. */
+const HISTORIES_A_STORE = 5;
 
 describe('processes that work on one volume at once', () => {
   test('see whole commits only, in one order that agrees with the clock, and lose none', async () => {
     const random = randomFrom(testSeed('histories'));
     const actors = Array.from({ length: ACTORS }, () => Performance.actor());
     const total = { moves: 0, commits: 0, unchecked: 0 };
+    let stage: Stage | undefined;
     for (let history = 0; history < HISTORIES; history++) {
-      const stage = await Stage.make(tempDir());
-      const moves = 60 + random(LONG ? 141 : 61);
-      const performances = actors.map((actor) => stage.begin(actor, { seed: random(2 ** 31), moves }));
+      stage = stage === undefined || history % HISTORIES_A_STORE === 0 ? await Stage.make(tempDir()) : await stage.next();
+      const moves = 60 + random(LONG ? 141 : 21);
+      const performances = actors.map((actor) => stage!.begin(actor, { seed: random(2 ** 31), moves }));
       for (const performance of performances) {
         await performance.played();
         stage.note(performance);
       }
-      expect(await stage.settle({ readData: true }), `history ${history}`).toEqual([]);
+      expect(
+        await stage.settle({ living: ACTORS, readData: history % HISTORIES_A_STORE === HISTORIES_A_STORE - 1 }),
+        `history ${history}`,
+      ).toEqual([]);
       total.moves += stage.counts.moves;
       total.commits += stage.counts.commits;
       total.unchecked += stage.judge.unchecked;

@@ -19,7 +19,7 @@ const REASONS = new Map(KINDS.map((kind) => [kind, whyNoLoopDisk(kind)]));
 for (const [kind, reason] of REASONS) if (reason !== undefined) console.warn(`no power is cut on ${kind}: ${reason}`);
 const CUTS_A_KIND = CUTS / Math.max(1, [...REASONS.values()].filter((reason) => reason === undefined).length);
 
-const MOUNT_CUTS_A_KIND = Math.ceil(CUTS_A_KIND / 4);
+const MOUNT_CUTS_A_KIND = Math.ceil(CUTS_A_KIND / 5);
 
 /** What actors are told besides. */
 type Way = Pick<Order, 'disk' | 'durable'>;

@@ -5,22 +5,24 @@ import { Actor } from './moves.mjs';
 
 /*
  * One of several processes that work on one volume at random. Plays what it is told, one order a line, until there is no more:
- *   { name, dir, volume, seed, moves, weights?, durable?, disk?, local }
- * `moves` is how many; `weights` how often each kind; `disk` options of the faulty disk; `local` a folder for files to upload.
+ *   { name, dir, volume, seed, moves, seconds?, pauseMs?, weights?, durable?, disk?, local }
+ * `moves` is how many, at most, and none is begun after so many `seconds`; `weights` how often each kind; `disk` options of the faulty disk; `local` a folder for files to upload.
  * Says `try` before each move, and `done` or `failed` after it, with the time of the clock that all processes share.
  */
+let open;
 for await (const line of createInterface({ input: process.stdin })) {
   const order = JSON.parse(line);
-  const { durable = true } = order;
-  const store = await openStoreOn(diskOf(order, durable), order.dir, { workers: 1 });
-  say('opened');
-  const actor = new Actor(store, order);
-  await actor.play();
-  await store.close();
+  // To open a store takes longer than to play in it.
+  if (open?.dir !== order.dir) {
+    await open?.store.close();
+    open = { dir: order.dir, store: await openStoreOn(diskOf(order), order.dir, { workers: 1 }) };
+  }
+  await new Actor(open.store, order).play();
   say('played');
 }
+await open?.store.close();
 
-function diskOf({ disk }, durable) {
+function diskOf({ disk, durable = true }) {
   if (disk === undefined) return { durable };
   const { module = '../faulty-disk.mjs', ...options } = disk;
   return { durable, module: new URL(module, import.meta.url).href, options: { ...options, counter: new SharedArrayBuffer(4) } };

@@ -27,5 +27,6 @@ export interface Settled {
   inspection: Inspection;
   damage: Damage[];
   left: string[];
+  leases: string[];
 }
 export declare function settle(store: Store, name: string, message: string, readData: boolean): Promise<Settled>;

@@ -64,7 +64,8 @@ export async function settle(store, name, message, readData) {
   const commit = await change(store, name, message);
   const inspection = await inspect(store, name);
   const { ok, damage } = await store.verify({ readData });
-  return { commit, inspection, damage: ok ? [] : damage, left: leftovers(store.info().dir) };
+  const { dir } = store.info();
+  return { commit, inspection, damage: ok ? [] : damage, left: leftovers(dir), leases: readdirSync(join(dir, 'leases')) };
 }
 
 async function change(store, name, message) {
@@ -85,9 +86,7 @@ async function change(store, name, message) {
 function leftovers(dir) {
   const incoming = readdirSync(join(dir, 'packs', 'incoming')).map((file) => `packs/incoming/${file}`);
   const temporary = readdirSync(join(dir, 'refs')).filter((file) => file.startsWith('.'));
-  const leases = readdirSync(join(dir, 'leases'));
-  // One is that of who asks.
-  return [...incoming, ...temporary.map((file) => `refs/${file}`), ...(leases.length > 1 ? leases.map((file) => `leases/${file}`) : [])];
+  return [...incoming, ...temporary.map((file) => `refs/${file}`)];
 }
 
 /** Microseconds of the clock that all processes of a machine share. */

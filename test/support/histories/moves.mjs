@@ -5,7 +5,20 @@ import { say } from '../say.mjs';
 import { contentOf, filesOf, now } from './inspection.mjs';
 
 /** How often each move is made, of their sum. */
-const WEIGHTS = { edit: 4, commit: 6, reload: 2, look: 4, hold: 1, relook: 2, upload: 1, large: 0.15, tag: 1, untag: 0.4, prune: 0.4 };
+const WEIGHTS = {
+  edit: 4,
+  commit: 6,
+  reload: 2,
+  look: 4,
+  hold: 1,
+  relook: 2,
+  upload: 1,
+  large: 0.15,
+  tag: 1,
+  untag: 0.4,
+  prune: 0.4,
+  gc: 0.2,
+};
 const MAX_HELD = 3;
 /** Bytes from which on a content that was read once is known. */
 const LARGE = 100_000;
@@ -15,8 +28,8 @@ const LARGE = 100_000;
  * ['at', generation] | ['reload', generation] | ['write', path, text] | ['remove', path]; from them anybody can work out what came of it.
  */
 export class Actor {
-  constructor(store, { name, volume, seed, moves, weights = WEIGHTS, local, pauseMs = 0 }) {
-    Object.assign(this, { store, name, volumeName: volume, moves, local, pauseMs });
+  constructor(store, { name, volume, seed, moves, weights = WEIGHTS, local, pauseMs = 0, seconds = Infinity }) {
+    Object.assign(this, { store, name, volumeName: volume, moves, local, pauseMs, until: performance.now() + seconds * 1000 });
     this.state = seed >>> 0 || 1;
     this.plan = Object.entries(weights);
     this.total = this.plan.reduce((sum, [, weight]) => sum + weight, 0);
@@ -28,7 +41,7 @@ export class Actor {
 
   async play() {
     await this.open();
-    for (let i = 0; i < this.moves; i++) {
+    for (let i = 0; i < this.moves && performance.now() < this.until; i++) {
       await this[this.choose()]();
       if (this.pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, this.random(this.pauseMs)));
     }
@@ -201,7 +214,7 @@ export class Actor {
   }
 
   async prune() {
-    const keepLast = 8 + this.random(8);
+    const keepLast = 3 + this.random(12);
     await this.attempt('prune', { keepLast }, async () => {
       const { removed } = await this.handle.prune({ keepLast });
       return { removed: removed.map(({ id, generation, message }) => ({ id, generation, message })) };
@@ -210,6 +223,13 @@ export class Actor {
 
   files(view) {
     return filesOf(view, this.read, LARGE);
+  }
+
+  async gc() {
+    await this.attempt('gc', {}, async () => {
+      const { freed, waiting } = await this.store.gc();
+      return { freed, waiting };
+    });
   }
 
   // ---- chance

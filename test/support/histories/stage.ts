@@ -7,12 +7,11 @@ import { settle, type Settled } from './inspection.mjs';
 import { Judge, type Violation } from './judge.js';
 import { movesOf } from './record.js';
 
-export const VOLUME = 'v';
-
 /** What an actor is asked to play; see `actor.mjs`. */
 export interface Order {
   seed: number;
   moves: number;
+  seconds?: number;
   weights?: Record<string, number>;
   /** As the stage's own, unless told. */
   durable?: boolean;
@@ -26,12 +25,22 @@ export class Stage {
   readonly judge = new Judge();
   readonly counts = { moves: 0, commits: 0, inDoubt: 0 };
   private readonly root: string;
+  private readonly number: number;
   private readonly durable: boolean;
   private lives = 0;
   private own = 0;
 
-  private constructor(root: string, durable: boolean) {
+  /** Another volume of the same store, with a judge of its own. */
+  async next(): Promise<Stage> {
+    const stage = new Stage(this.root, this.durable, this.number + 1);
+    stage.lives = this.lives;
+    await stage.withStore((store) => store.volumes.create(stage.volume));
+    return stage;
+  }
+
+  private constructor(root: string, durable: boolean, number = 0) {
     this.root = root;
+    this.number = number;
     this.dir = join(root, 'store');
     this.durable = durable;
   }
@@ -39,8 +48,12 @@ export class Stage {
   /** @param durable false: nothing is synced, which makes no difference to those who look through the same kernel. */
   static async make(root: string, { durable = false } = {}): Promise<Stage> {
     const stage = new Stage(root, durable);
-    await stage.withStore((store) => store.volumes.create(VOLUME));
+    await stage.withStore((store) => store.volumes.create(stage.volume));
     return stage;
+  }
+
+  private get volume(): string {
+    return `v${this.number}`;
   }
 
   withStore<T>(use: (store: Store) => Promise<T>): Promise<T> {
@@ -51,7 +64,7 @@ export class Stage {
   begin(child: Child, order: Order): Performance {
     const name = `a${this.lives++}`;
     const from = child.said.length;
-    child.tell({ name, dir: this.dir, volume: VOLUME, durable: this.durable, local: join(this.root, name), ...order });
+    child.tell({ name, dir: this.dir, volume: this.volume, durable: this.durable, local: join(this.root, name), ...order });
     return new Performance(child, name, from);
   }
 
@@ -64,26 +77,33 @@ export class Stage {
     this.counts.inDoubt += moves.filter(({ outcome }) => outcome !== 'done').length;
   }
 
-  /** Opens the store as the next process would, and judges what is there. */
-  async settle({ readData = false } = {}): Promise<Violation[]> {
-    return this.judgeWhatIs(await this.withStore((store) => settle(store, VOLUME, this.nextMessage(), readData)));
+  /** Opens the store as the next process would, and judges what is there. @param options living: processes that still have it open */
+  async settle({ readData = false, living = 0 } = {}): Promise<Violation[]> {
+    return this.judgeWhatIs(await this.withStore((store) => settle(store, this.volume, this.nextMessage(), readData)), { living });
   }
 
   /** The same in another process, which a bad index may end. @param options failing: calls had reason to fail. */
   async settleIn(inspector: Child, options: { readData: boolean; failing: boolean }): Promise<Violation[]> {
     const from = inspector.said.length;
-    inspector.tell({ dir: this.dir, volume: VOLUME, message: this.nextMessage(), readData: options.readData });
+    inspector.tell({ dir: this.dir, volume: this.volume, message: this.nextMessage(), readData: options.readData });
     const settled = await inspector.hears(({ say }) => say === 'settled', from);
     if (settled === undefined) throw new Error(`the inspector ended: ${JSON.stringify(await inspector.ended)}`);
     return this.judgeWhatIs(settled as unknown as Settled, options);
   }
 
-  private judgeWhatIs({ commit, inspection, damage, left }: Settled, options = {}): Violation[] {
+  private judgeWhatIs(
+    { commit, inspection, damage, left, leases }: Settled,
+    { living = 0, ...options }: { living?: number; failing?: boolean } = {},
+  ): Violation[] {
     this.judge.hear([commit]);
     return [
       ...this.judge.judge(inspection, options),
       ...damage.map((what) => ({ kind: 'damage' as const, what: JSON.stringify(what).slice(0, 2000) })),
-      ...left.map((what) => ({ kind: 'left' as const, what })),
+      // One lease is that of who asks.
+      ...(leases.length <= 1 + living ? left : [...left, ...leases.map((id) => `leases/${id}`)]).map((what) => ({
+        kind: 'left' as const,
+        what,
+      })),
     ];
   }
 
