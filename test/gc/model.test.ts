@@ -97,7 +97,12 @@ class Model {
         await volume.reload({ discard: true });
         at.now = new Map(volume.base === null ? [] : versions.get(volume.base.id));
         return;
-      case 'dry':
+      case 'optimize': {
+        const expected = await this.store.optimize({ dryRun: true });
+        expect(await this.store.optimize()).toEqual(expected);
+        await this.check();
+        return;
+      }
       case 'gc':
         await this.collect();
     }
@@ -169,6 +174,6 @@ test('whatever is committed, pruned, deleted, forked, rolled back, opened and le
       await store.gc();
       expect(packsOnDisk(store.info().dir)).toEqual([]);
     }),
-    { numRuns: Number(process.env['CAIRN_SOAK_GC'] ?? 12) },
+    { numRuns: Number(process.env['CAIRN_SOAK_GC'] ?? 8) },
   );
 }, 300_000);

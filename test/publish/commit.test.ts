@@ -183,7 +183,7 @@ describe('a commit', () => {
     const { ours, objects } = rig.edit(rig.head(volumeId).root, { b: 'one' });
     const next = rig.edit(rig.head(volumeId).root, { c: 'one' });
     const order = { ...orderOf(volumeId, rig.head(volumeId), ours), pendingEpoch: 0 };
-    const late = { ...orderOf(volumeId, rig.head(volumeId), next.ours), pendingEpoch: 1 };
+    const late = { ...orderOf(volumeId, rig.head(volumeId), next.ours), pendingEpoch: 0 };
     const pack = rig.parts.reader.packs().next().value!.id;
     writeIndex(rig.parts.env, (transaction) => transaction.condemnPacks([pack]));
     expect(commit(rig.parts, order, objects).status).toBe('committed');

@@ -67,6 +67,7 @@ const GROUPS: [string, Entry[]][] = [
     [
       { name: 'usage', summary: 'what volumes and versions take on disk', load: () => import('./commands/usage.js') },
       { name: 'gc', summary: 'free what nothing needs any more', load: () => import('./commands/gc.js') },
+      { name: 'optimize', summary: 'bring small packs together, in reading order', load: () => import('./commands/optimize.js') },
       { name: 'verify', summary: 'check that everything stored is whole', load: () => import('./commands/verify.js') },
       {
         name: 'repair',

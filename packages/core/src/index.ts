@@ -60,6 +60,7 @@ export type {
   MountOptions,
   MountReloadOptions,
   MountReloadResult,
+  OptimizeReport,
   MountStatus,
   Progress,
   PrunePolicy,

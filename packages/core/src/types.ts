@@ -76,6 +76,12 @@ export interface Store extends AsyncDisposable {
    * @throws DamageError where a tree cannot be read: what it needs is not known then; ReadOnlyError
    */
   gc(options?: GcOptions): Promise<GcReport>;
+  /**
+   * Brings small packs together and rewrites sparse ones, chunks in the order in which the newest versions are read, and frees what `gc`
+   * would. No digest, version or id changes. A dry run changes nothing and fills the same fields.
+   * @throws as `gc`
+   */
+  optimize(options?: Work & { dryRun?: boolean }): Promise<OptimizeReport>;
   close(): Promise<void>;
 }
 
@@ -99,6 +105,14 @@ export interface GcReport {
   waiting: number;
   /** Processes that may refer to what waits; null where the lease tells nothing. */
   blockedBy: { lease: string; pid: number | null; since: Date | null }[];
+}
+
+/** Packs, and their bytes; those that still wait for processes to be done with them are not counted after. */
+export interface OptimizeReport {
+  packsBefore: number;
+  packsAfter: number;
+  storedBefore: number;
+  storedAfter: number;
 }
 
 export interface StoreInfo {

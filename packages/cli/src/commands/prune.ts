@@ -31,7 +31,7 @@ export const define: Define = (command, act) => {
       'after',
       example(
         'cairn prune models --keep-last 10 --keep-best loss:min:3',
-        'What any rule keeps stays, and so do the newest version and all that are tagged. Data goes with the next collection.',
+        'What any rule keeps stays, and so do the newest version and all that are tagged. The data goes with the next cairn gc.',
       ),
     )
     .action(act(prune));

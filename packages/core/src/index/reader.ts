@@ -1,5 +1,5 @@
 import type { Digest } from '../hash/digest.js';
-import type { ObjectKind } from '../hash/object-kind.js';
+import { ObjectKind } from '../hash/object-kind.js';
 import { PACK_ID_BYTES, packIdFromBytes, type PackId } from '../pack/pack-id.js';
 import { type IndexEnvironment, translate, translatedItems } from './environment.js';
 import * as keys from './keys.js';
@@ -19,7 +19,7 @@ export interface IndexedObject extends Location {
 export class IndexReader {
   private readonly env: IndexEnvironment;
   private readonly lookupKey = Buffer.alloc(keys.OBJECT_KEY_BYTES);
-  private absent: { epoch: number; packs: Set<PackId> } = { epoch: -1, packs: new Set() };
+  private absent: { epoch: number; all: Set<PackId>; condemned: Set<PackId> } = { epoch: -1, all: new Set(), condemned: new Set() };
   private absentIsFresh = false;
   private readonly packIds = new PackIdCache();
 
@@ -45,7 +45,9 @@ export class IndexReader {
     if (stored === undefined) return undefined;
     if (checkedLength(key, stored) < PACK_ID_BYTES) throw records.damagedIndex(key);
     const pack = this.packIds.at(stored);
-    return this.absentNow().has(pack) ? undefined : pack;
+    const absent = this.absentNow();
+    // A chunk needs nothing else: in a pack that is kept it is as good as in any other.
+    return (kind === ObjectKind.chunk ? absent.condemned : absent.all).has(pack) ? undefined : pack;
   }
 
   volumeByName(name: string): VolumeRecord | undefined {
@@ -164,16 +166,17 @@ export class IndexReader {
   }
 
   /** Looked at once per refresh, and read again only in a new epoch: whoever adds to these packs begins one. */
-  private absentNow(): Set<PackId> {
+  private absentNow(): { all: Set<PackId>; condemned: Set<PackId> } {
     if (!this.absentIsFresh) {
       const { epoch, absentPacks } = this.state();
       if (epoch !== this.absent.epoch) {
         const all = absentPacks === 0 ? [] : [...this.absentPacks(), ...this.doomedPacks()];
-        this.absent = { epoch, packs: new Set(all.map(({ id }) => id)) };
+        const condemned = all.filter(({ condemnedEpoch }) => condemnedEpoch > 0);
+        this.absent = { epoch, all: new Set(all.map(({ id }) => id)), condemned: new Set(condemned.map(({ id }) => id)) };
       }
       this.absentIsFresh = true;
     }
-    return this.absent.packs;
+    return this.absent;
   }
 
   private read<T>(key: Uint8Array, decode: (key: Uint8Array, value: Uint8Array) => T): T | undefined {

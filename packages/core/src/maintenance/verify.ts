@@ -1,3 +1,4 @@
+import type { Damage } from '../errors.js';
 import type { Hasher } from '../hash/hasher.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
@@ -37,14 +38,14 @@ export async function verifyStore(parts: VerifyParts, work: Work & { readData?: 
   let chunks = 0;
   for (const id of packs) {
     work.signal?.throwIfAborted();
-    const counts = findings.collect(() => verifyFooter(parts, id));
+    const counts = findings.collect(() => unlessCollected(parts.index, id, () => verifyFooter(parts, id)));
     if (counts !== undefined) {
       chunks += counts.chunks;
       placed.set(id, counts.placed);
     }
     await new Promise(setImmediate);
   }
-  findings.collect(() => verifyLocations(parts.index, placed, findings));
+  findings.collect(() => findings.add(...misplaced(parts, placed)));
   findings.collect(() => findings.add(...compareWithJournal(parts.layout, parts.index, parts.hasher)));
   const bytes = work.readData === true ? await readAllData(parts, packs, work, findings) : 0;
 
@@ -78,19 +79,54 @@ function verifyFooter({ layout, hasher, index }: VerifyParts, id: PackId): { chu
   return { chunks, placed };
 }
 
-/** That the index places in each pack what the pack's own footer places there, and nothing else. */
-function verifyLocations(index: IndexReader, placed: Map<PackId, number>, findings: Findings): void {
+/**
+ * That the index places in each pack what the pack's own footer places there, and nothing else. A collection moves objects, so what
+ * looks wrong is looked at again: it would have to move them between the same two looks each time.
+ */
+function misplaced(parts: VerifyParts, placed: Map<PackId, number>): Damage[] {
+  let wrong = differing(parts.index, placed);
+  for (let look = 1; wrong.size > 0 && look < LOOKS; look++) {
+    parts.index.refresh();
+    const again = new Map<PackId, number>();
+    for (const id of placed.keys()) {
+      const counts = unlessCollected(parts.index, id, () => verifyFooter(parts, id));
+      if (counts !== undefined) again.set(id, counts.placed);
+    }
+    const still = differing(parts.index, again);
+    wrong = new Map([...wrong].filter(([id]) => still.has(id)));
+  }
+  return [...wrong].map(([id, kind]) => ({ kind, id, affects: [] }));
+}
+
+const LOOKS = 3;
+
+/** Packs that the index places other objects in than they say, and packs that it does not know. */
+function differing(index: IndexReader, placed: ReadonlyMap<PackId, number>): Map<PackId, 'index' | 'pack'> {
   const left = new Map(placed);
+  const wrong = new Map<PackId, 'index' | 'pack'>();
   for (const { pack } of index.objects()) {
     const count = left.get(pack);
     if (count !== undefined) left.set(pack, count - 1);
-    else if (index.pack(pack) === undefined) findings.add({ kind: 'pack', id: pack, affects: [] });
+    // Of a pack on its way out the objects go before its file does.
+    else if (index.pack(pack) === undefined && index.doomedPack(pack) === undefined) wrong.set(pack, 'pack');
   }
-  for (const [pack, count] of left) if (count !== 0) findings.add({ kind: 'index', id: pack, affects: [] });
+  for (const [pack, count] of left) if (count !== 0) wrong.set(pack, 'index');
+  return wrong;
+}
+
+/** What a check of a pack finds; undefined, whatever it found, when the pack was collected meanwhile. */
+function unlessCollected<T>(index: IndexReader, id: PackId, check: () => T): T | undefined {
+  try {
+    return check();
+  } catch (error) {
+    index.refresh();
+    if (index.pack(id) === undefined) return undefined;
+    throw error;
+  }
 }
 
 /** Re-reads all packs by all workers. Returns the logical bytes that are whole. */
-async function readAllData({ data, workers }: VerifyParts, packs: PackId[], work: Work, findings: Findings): Promise<number> {
+async function readAllData({ data, index, workers }: VerifyParts, packs: PackId[], work: Work, findings: Findings): Promise<number> {
   let bytes = 0;
   let files = 0;
   let failed = false;
@@ -99,6 +135,8 @@ async function readAllData({ data, workers }: VerifyParts, packs: PackId[], work
     for (const id of next) {
       if (failed) return;
       const check = await data.checkPack(id, { signal: work.signal });
+      index.refresh();
+      if (index.pack(id) === undefined) continue; // collected meanwhile
       findings.add(...check.damage);
       bytes += check.bytes;
       work.onProgress?.({ phase: 'verifying', bytes, files: ++files, newBytes: 0 });

@@ -227,8 +227,7 @@ export class MountedFolder {
   async keepRoots(): Promise<void> {
     const { index, lease, publisher } = this.engine;
     index.refresh();
-    const { epoch, absentPacks } = index.state();
-    if (absentPacks > 0 || (lease.pendingEpoch ?? 0) < epoch) await publisher.retain(rootsOf(this.current));
+    if ((lease.pendingEpoch ?? 0) < index.state().epoch) await publisher.retain(rootsOf(this.current));
   }
 
   /** Forgets what only operations of before needed. */

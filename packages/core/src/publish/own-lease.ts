@@ -11,7 +11,7 @@ import { thisProcess } from './process-identity.js';
 export interface OwnLeaseParts {
   disk: Disk;
   layout: StoreLayout;
-  index: IndexReader;
+  index: Pick<IndexReader, 'refresh' | 'state'>;
   identity: IndexIdentity;
   /** The store's folder can be written: where it cannot, nobody can be told, and a collection may take what is read. */
   writable: boolean;

@@ -20,8 +20,8 @@ export interface Needed {
  * @throws DamageError when something is gone.
  */
 export function revive(parts: PublishParts, index: IndexTransaction, needed: Needed, pendingEpoch: number | null): void {
-  const { epoch, absentPacks } = index.reader.state();
-  if (absentPacks === 0 && pendingEpoch !== null && pendingEpoch >= epoch) return;
+  // What was absent when the references were made was not referred to, and damage that was there before is not for this one to tell.
+  if (pendingEpoch !== null && pendingEpoch >= index.reader.state().epoch) return;
   const missing = reviveWhatIsLeft(parts, index, needed);
   if (missing.length > 0) {
     const damage = missing.map(({ kind, digest }) => damagedObject(kind, digest, 'is gone').damage).flat();

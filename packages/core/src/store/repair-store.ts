@@ -8,7 +8,9 @@ import { openDisk } from '../disk/open-disk.js';
 import { Decoder } from '../encoding/decoder.js';
 import { isCairnError, wrapIoError, type Damage } from '../errors.js';
 import { createHasher } from '../hash/blake3.js';
+import { INITIAL_STATE } from '../index/records.js';
 import { IndexEnvironment } from '../index/environment.js';
+import { showWhatIsNeeded } from '../maintenance/gc/collection.js';
 import { Findings } from '../maintenance/findings.js';
 import { healFromFiles, healFromStore } from '../maintenance/repair/heal.js';
 import { NewIndex } from '../maintenance/repair/new-index.js';
@@ -23,6 +25,7 @@ import { PackFiles } from '../pack/pack-files.js';
 import type { PackId } from '../pack/pack-id.js';
 import { PackShelf } from '../pack/pack-shelf.js';
 import type { StoreLayout } from '../pack/store-layout.js';
+import { OwnLease } from '../publish/own-lease.js';
 import { rebuildState } from '../publish/rebuild-state.js';
 import type { RepairReport, StoreOptions, VerifyReport, Work } from '../types.js';
 import { StoreEngine } from './engine.js';
@@ -52,9 +55,12 @@ export async function repairStoreOn(spec: DiskSpec, dir: string, options: Repair
   const disk = await openDisk(spec);
   const allowNetworkFileSystem = options.allowNetworkFileSystem ?? false;
   const { layout } = prepareStoreDir(realStorePath(dir), disk, { create: false, allowNetworkFileSystem });
+  const lease = options.dryRun === true ? undefined : holdCollections(disk, layout);
   const packs = new PackFiles(layout);
   const access: PackAccess = { layout, packs, hasher: createHasher(), decoder: new Decoder() };
   try {
+    // A collection that did not see the lease has ended its step by then.
+    if (lease !== undefined) await underOldLock(layout, () => undefined);
     const survey = await surveyPacks(access, options);
     const quarantined = survey.broken.map(({ id }) => `quarantine/${id}.pack`);
     if (options.dryRun === true) return { ...(await preview(access, survey, options)), healed: 0, quarantined };
@@ -64,8 +70,17 @@ export async function repairStoreOn(spec: DiskSpec, dir: string, options: Repair
   } catch (error) {
     throw wrapIoError(error, `cannot repair the store '${dir}'`);
   } finally {
+    lease?.remove();
     packs.closeAll();
   }
+}
+
+/** Keeps packs from being deleted while they are being listed: a lease of one who reads no index that there is. */
+function holdCollections(disk: Disk, layout: StoreLayout): OwnLease {
+  const index = { refresh: () => undefined, state: () => INITIAL_STATE };
+  const lease = new OwnLease({ disk, layout, index, identity: { dev: 0, ino: 0 }, writable: true, warn: () => undefined });
+  lease.ensure({ must: true });
+  return lease;
 }
 
 /** What a repair would be left with, found by an index that is thrown away. */
@@ -169,6 +184,7 @@ async function heal(spec: DiskSpec, dir: string, options: RepairOptions): Promis
   try {
     let report: Omit<RepairReport, 'quarantined'> = { ...(await verifyStore(engine, { signal: options.signal })), healed: 0 };
     for (const source of options.sources ?? []) report = await healFrom(engine, source, report, options);
+    if (report.ok) await showWhatIsNeeded(engine, { signal: options.signal });
     return report;
   } finally {
     await engine.shutDown();

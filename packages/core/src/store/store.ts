@@ -2,7 +2,7 @@ import { ClosedError } from '../errors.js';
 import { breakLease, collect } from '../maintenance/gc/collection.js';
 import { measureUsage } from '../maintenance/usage.js';
 import { verifyStore } from '../maintenance/verify.js';
-import type { GcOptions, GcReport, Store, StoreInfo, StoreOptions, Usage, VerifyReport, Volumes, Work } from '../types.js';
+import type { GcOptions, GcReport, OptimizeReport, Store, StoreInfo, StoreOptions, Usage, VerifyReport, Volumes, Work } from '../types.js';
 import type { StoreEngine } from './engine.js';
 import { StoreVolumes } from './volumes.js';
 
@@ -49,8 +49,24 @@ export class StoreHandle implements Store {
     if (lease !== undefined) breakLease(this.engine, lease);
     // What this engine has let go of must not be kept for its sake.
     this.engine.lease.advance();
-    const { packsWritten: _packs, ...report } = await this.engine.run(() => collect(this.engine, { ...options, merge: false }));
+    const {
+      packsWritten: _written,
+      before: _before,
+      ...report
+    } = await this.engine.run(() => collect(this.engine, { ...options, merge: false }));
     return report;
+  }
+
+  async optimize(options: Work & { dryRun?: boolean } = {}): Promise<OptimizeReport> {
+    this.assertWritable();
+    this.engine.lease.advance();
+    const { before, ...outcome } = await this.engine.run(() => collect(this.engine, { ...options, merge: true }));
+    return {
+      packsBefore: before.packs,
+      packsAfter: before.packs - outcome.packsDropped - outcome.packsRewritten + outcome.packsWritten,
+      storedBefore: before.bytes,
+      storedAfter: outcome.live,
+    };
   }
 
   async close(): Promise<void> {

@@ -48,6 +48,8 @@ const SUPERSEDED = Symbol('superseded');
 export interface Outcome extends GcReport {
   /** Packs that were written. */
   packsWritten: number;
+  /** Packs and their bytes before. */
+  before: { packs: number; bytes: number };
 }
 
 /** Finds what nothing needs, and frees it; see docs/architecture.md. Everybody else goes on meanwhile. @throws ReadOnlyError, DamageError */
@@ -64,6 +66,11 @@ export async function collect(parts: CollectParts, options: CollectOptions): Pro
   });
 }
 
+/** Lets packs count again that are kept only since a repair did not know what their nodes refer to, and hold nothing dead. */
+export async function showWhatIsNeeded(parts: CollectParts, work: Work): Promise<void> {
+  await new Collection(parts, { ...work, merge: false }).showOnly();
+}
+
 class Collection {
   private readonly parts: CollectParts;
   private readonly work: Work;
@@ -73,6 +80,7 @@ class Collection {
   private readonly nodes: ObjectReader;
   private marking!: Marking;
   private epoch = 0;
+  private before = { packs: 0, bytes: 0 };
   /** Packs that something lies in that was met after the index was looked through. */
   private readonly touched = new Set<PackId>();
   private looked = 0;
@@ -92,7 +100,9 @@ class Collection {
     const { publisher } = this.parts;
     if (!dryRun) await publisher.prepareCollection();
     this.index.refresh();
-    this.epoch = this.index.state().epoch;
+    const { epoch, packs: count, packBytes: bytes } = this.index.state();
+    this.epoch = epoch;
+    this.before = { packs: count, bytes };
     const spared = await this.markAll();
     const { packs, absent, uses } = await this.lookThrough();
     const plan = makePlan({ packs, absent, uses, spared, merge: this.merge });
@@ -101,6 +111,15 @@ class Collection {
     const copied = await this.copy(copies);
     if (copied === SUPERSEDED || !(await this.condemn(plan, copied))) return SUPERSEDED;
     return this.free(plan, copied);
+  }
+
+  async showOnly(): Promise<void> {
+    this.index.refresh();
+    this.epoch = this.index.state().epoch;
+    const spared = await this.markAll();
+    const plan = makePlan({ ...(await this.lookThrough()), spared, merge: false });
+    if (plan.show.length > 0)
+      await this.condemn({ drop: [], rewrite: [], show: plan.show }, { packs: [], done: new Set(), left: new Set() });
   }
 
   /** Marks what is needed now. Returns the packs of unfinished work. */
@@ -234,6 +253,7 @@ class Collection {
       packsDropped: plan.drop.length,
       packsRewritten: copied.done.size,
       packsWritten: copied.packs.length,
+      before: this.before,
       freed: freed - written,
       live: this.index.state().packBytes - condemnedBytes(this.index),
       waiting,
@@ -251,6 +271,7 @@ class Collection {
       packsDropped: plan.drop.length,
       packsRewritten: plan.rewrite.length,
       packsWritten: copies.length,
+      before: this.before,
       freed: (waits ? 0 : gone + doomed) - written,
       live: this.index.state().packBytes - gone + written,
       waiting: waits ? gone + doomed : 0,
@@ -272,7 +293,7 @@ class Collection {
 
   private planning(): Parameters<typeof plannedCopies>[0] {
     const { layout } = this.parts;
-    return { layout, hasher: this.hasher, index: this.index, marking: this.marking, pause: () => this.pause() };
+    return { layout, hasher: this.hasher, index: this.index, nodes: this.nodes, marking: this.marking, pause: () => this.pause() };
   }
 
   private leases(): Leases {

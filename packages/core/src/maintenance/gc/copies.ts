@@ -2,6 +2,7 @@ import type { Hasher } from '../../hash/hasher.js';
 import { ObjectKind } from '../../hash/object-kind.js';
 import type { IndexReader } from '../../index/reader.js';
 import type { PackRecord } from '../../index/records.js';
+import type { NodeSource } from '../../objects/node-store.js';
 import type { SealedPack } from '../../pack/footer.js';
 import { type ObjectTable, type PackedObject, rows, TableBuilder } from '../../pack/object-table.js';
 import type { PackId } from '../../pack/pack-id.js';
@@ -12,10 +13,13 @@ import type { CopyResult } from '../../reading/messages.js';
 import type { DataReader } from '../../reading/data-reader.js';
 import type { Work } from '../../types.js';
 import { packSize } from './plan.js';
+import { inReadingOrder, Shelf } from './reading-order.js';
 
 /** Stored bytes of one new pack, about. */
 const PACK_BYTES = 128 << 20;
 const PACK_OBJECTS = 1 << 17;
+/** Objects whose places are in memory at once. */
+const SHELF_OBJECTS = 1 << 19;
 
 /** One new pack, and where its objects are copied from, in their order. */
 export interface CopyPlan {
@@ -37,29 +41,45 @@ interface Planning {
   layout: StoreLayout;
   hasher: Hasher;
   index: IndexReader;
+  nodes: NodeSource;
   marking: Marking;
   pause: () => Promise<void>;
 }
 
 /**
- * What has to be copied out of some packs. Nodes and records do not share packs with chunks: they die sooner, and a pack with a dead
+ * What has to be copied out of some packs, in reading order. Nodes and records do not share packs with chunks: they die sooner, and a pack with a dead
  * node cannot stay.
  */
 export async function plannedCopies(planning: Planning, packs: readonly PackRecord[]): Promise<CopyPlan[]> {
   const plans: CopyPlan[] = [];
   const groups = [new Group(plans), new Group(plans)] as const;
-  for (const { id } of packs) {
-    await planning.pause();
-    const { table } = readFooter(planning.layout.packPath(id), id, planning.hasher);
-    for (const object of rows(table)) {
-      if (!planning.marking.has(object.kind, object.digest)) continue;
-      const location = planning.index.locate(object.kind, object.digest);
-      if (location?.pack !== id || location.offset !== object.offset) continue;
-      groups[object.kind === ObjectKind.chunk ? 0 : 1].add(id, object);
-    }
+  for await (const shelves of shelvesOf(planning, packs)) {
+    for await (const { pack, object } of inReadingOrder(planning, shelves))
+      groups[object.kind === ObjectKind.chunk ? 0 : 1].add(pack, object);
   }
   for (const group of groups) group.flush();
   return plans;
+}
+
+/** What is to be copied out of the packs, as many of them at a time as fit into memory. */
+async function* shelvesOf({ layout, hasher, index, marking, pause }: Planning, packs: readonly PackRecord[]): AsyncGenerator<Shelf[]> {
+  let shelves: Shelf[] = [];
+  let count = 0;
+  for (const { id } of packs) {
+    await pause();
+    const builder = new TableBuilder();
+    for (const object of rows(readFooter(layout.packPath(id), id, hasher).table)) {
+      if (!marking.has(object.kind, object.digest)) continue;
+      const location = index.locate(object.kind, object.digest);
+      if (location?.pack === id && location.offset === object.offset) builder.add(object);
+    }
+    count += builder.count;
+    shelves.push(new Shelf(id, builder.finish()));
+    if (count < SHELF_OBJECTS) continue;
+    yield shelves;
+    [shelves, count] = [[], 0];
+  }
+  if (shelves.length > 0) yield shelves;
 }
 
 /** Carries one plan out. */

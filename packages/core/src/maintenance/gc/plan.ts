@@ -71,7 +71,8 @@ export function makePlan({ packs, absent, uses, spared, merge }: PlanInput): Pla
     plan.rewrite.push(pack);
     unused -= garbage;
   }
-  if (merge && small.length > 1) plan.rewrite.push(...small);
+  // Chunks and nodes come into packs of their own: two small ones may be all that there has to be.
+  if (merge && small.length > 2) plan.rewrite.push(...small);
   const rewritten = new Set(plan.rewrite.map(({ id }) => id));
   return { ...plan, show: plan.show.filter((id) => !rewritten.has(id)) };
 }

@@ -50,7 +50,9 @@ function* found(damage: readonly Damage[], other: NodeSource): Generator<StagedO
 export async function healFromFiles(engine: Engine, start: string, work: Work): Promise<void> {
   const staging = new Staging(engine.nodes, engine.hasher);
   for await (const _stored of engine.ingest.files(filesBelow(start), { ...work, sink: staging })) {
-    await engine.publisher.writeObjects(staging.drain());
+    // Only what is missing: what lies in packs that do not count yet needs no second copy.
+    const missing = staging.drain().filter(({ kind, digest }) => engine.index.locate(kind, digest) === undefined);
+    if (missing.length > 0) await engine.publisher.writeObjects(missing, { mayLack: true });
     engine.index.refresh();
   }
 }

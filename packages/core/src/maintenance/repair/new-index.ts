@@ -1,8 +1,9 @@
 import { IndexEnvironment } from '../../index/environment.js';
 import { IndexReader } from '../../index/reader.js';
 import { KEYS_PER_TRANSACTION, writeIndex } from '../../index/transaction.js';
+import { ObjectKind } from '../../hash/object-kind.js';
 import type { SealedPack } from '../../pack/footer.js';
-import { rowCount } from '../../pack/object-table.js';
+import { rowCount, rows } from '../../pack/object-table.js';
 import type { RefTable } from '../../refs/ref-table.js';
 
 /** Packs of a repair belong to nobody: what no snapshot refers to is for the next collection. */
@@ -20,9 +21,12 @@ export class NewIndex {
 
   addPack(pack: SealedPack): void {
     const count = rowCount(pack.table);
+    const hasNodes = [...rows(pack.table)].some(({ kind }) => kind !== ObjectKind.chunk);
     for (let from = 0; from < count || from === 0; from += KEYS_PER_TRANSACTION) {
       writeIndex(this.env, (transaction) => {
         transaction.putPack(pack, NO_OWNER);
+        // Before its first object: what its nodes refer to may have been collected, so that nothing new may be built on them.
+        if (from === 0 && hasNodes) transaction.keepPacks([pack.id]);
         transaction.putObjects(pack.id, pack.table, from, Math.min(count, from + KEYS_PER_TRANSACTION));
       });
     }
