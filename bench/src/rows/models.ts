@@ -1,8 +1,10 @@
 import { basename, join } from 'node:path';
+import type { LoadMetrics } from '@cairn/gpu-runner';
 import { withWorkFolder } from '../context.js';
 import { binarySize, soleFile } from '../datasets/dataset.js';
 import { settle } from '../measure/conditions.js';
 import { interleave } from '../measure/rounds.js';
+import type { Contestant } from '../measure/rounds.js';
 import { Subject } from '../subject/client.js';
 import { openFreshStore } from './cairn.js';
 import { ratio, value } from './findings.js';
@@ -10,6 +12,7 @@ import type { Row, Series } from './row.js';
 
 const LOAD = 'load';
 const RELOAD = 'reload, 1 % of the blocks changed';
+const IN_PLACE = 'reload in place, 1 % of the blocks changed';
 /** Of every hundred blocks of 1 MiB one is changed. */
 const CHANGED_EVERY = 100;
 
@@ -78,9 +81,25 @@ export const modelReloadRow: Row = {
       // Memory for two versions that was touched before.
       for (let round = 0; round < 2; round++) {
         await subject.call('holdNewest', store, path);
-        await subject.call('changeBlocks', store, path, CHANGED_EVERY, 100 + round);
+        await subject.call('changeBlocks', store, path, CHANGED_EVERY);
       }
       const shares: number[] = [];
+      const inPlaceShares: number[] = [];
+      const changing = (name: string, parts: number[], move: () => Promise<{ ms: number; metrics: LoadMetrics }>): Contestant => ({
+        name,
+        ours: true,
+        async prepare() {
+          await subject.call('holdNewest', store, path);
+          await subject.call('changeBlocks', store, path, CHANGED_EVERY);
+          await settle(dir, 0);
+        },
+        async run() {
+          const { ms, metrics } = await move();
+          if (metrics.readBytes + metrics.reusedBytes !== metrics.totalBytes) throw new Error('bytes are missing');
+          parts.push(metrics.readBytes / metrics.totalBytes);
+          return ms;
+        },
+      });
       const time = await interleave({ title: 'Time', unit: 'ms', rounds: flags.rounds, bytes: data.bytes, log }, [
         {
           name: LOAD,
@@ -91,35 +110,27 @@ export const modelReloadRow: Row = {
           },
           run: async () => (await subject.call('holdNewest', store, path)).ms,
         },
-        {
-          name: RELOAD,
-          ours: true,
-          async prepare(round) {
-            await subject.call('holdNewest', store, path);
-            await subject.call('changeBlocks', store, path, CHANGED_EVERY, round);
-            await settle(dir, 0);
-          },
-          async run() {
-            const { ms, metrics } = await subject.call('holdNewest', store, path);
-            if (metrics.readBytes + metrics.reusedBytes !== metrics.totalBytes) throw new Error('bytes are missing');
-            shares.push(metrics.readBytes / metrics.totalBytes);
-            return ms;
-          },
-        },
+        changing(RELOAD, shares, () => subject.call('holdNewest', store, path)),
+        changing(IN_PLACE, inPlaceShares, () => subject.call('updateInPlace', store)),
       ]);
       const read: Series = {
         title: 'Bytes read from the store, of the model',
         unit: 'of logical',
-        measurements: [{ name: RELOAD, ours: true, samples: shares }],
+        measurements: [
+          { name: RELOAD, ours: true, samples: shares },
+          { name: IN_PLACE, ours: true, samples: inPlaceShares },
+        ],
       };
       return {
         dataset: `${data.description}, then versions in which 8 bytes of one in ${CHANGED_EVERY} blocks of 1 MiB are others`,
         method:
-          'Into host memory, verified, by a registry that holds the version before, which stays valid: what did not change is copied within memory, the rest is read from the store. A load has nothing to take over.',
+          'Into host memory, verified, by a registry that holds the version before, which stays valid: what did not change is copied within memory, the rest is read from the store; in place only what changed is read and written. A load has nothing to take over.',
         series: [time, read],
         findings: [
           ...value(read, RELOAD, 'bytes read, of the model', 'model/reload'),
+          ...value(read, IN_PLACE, 'in place: bytes read and written, of the model', 'model/reload'),
           ...ratio(time, RELOAD, LOAD, 'time of a reload over a load'),
+          ...ratio(time, IN_PLACE, LOAD, 'time of a reload in place over a load'),
         ],
         missing: [],
       };

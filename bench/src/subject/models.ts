@@ -8,6 +8,7 @@ import {
   planLoad,
   readModelSource,
   Registry,
+  SlotRing,
   startDaemon,
   type LoadMetrics,
   type Region,
@@ -29,6 +30,9 @@ const GIB = 2 ** 30;
 
 /** One device for all loads of this process: memory that was touched once is used again. */
 const host = new HostDevice();
+const ring = new SlotRing({ slots: SLOTS, slotBytes: SLOT_BYTES });
+/** Versions that were made: each has other bytes than the ones before. */
+let changes = 0;
 /** Of the last load of `loadModel`. */
 let loaded: Region | undefined;
 let daemon: RunningDaemon | undefined;
@@ -133,6 +137,13 @@ export const modelOperations = {
     return { ms, metrics: next.lease.metrics };
   },
 
+  /** The same in the memory of the version that is held. */
+  async updateInPlace(dir: string): Promise<{ ms: number; metrics: LoadMetrics }> {
+    const start = performance.now();
+    served = await serviceOf(dir).update(served!);
+    return { ms: performance.now() - start, metrics: served.lease.metrics };
+  },
+
   letGo(): void {
     served?.release();
     served = undefined;
@@ -140,13 +151,14 @@ export const modelOperations = {
   },
 
   /** Commits a version of a file in which of every `every` MiB one has some bytes changed. @returns how many were */
-  async changeBlocks(dir: string, path: string, every: number, round: number): Promise<number> {
+  async changeBlocks(dir: string, path: string, every: number): Promise<number> {
     const volume = await volumeIn(dir);
     const { size } = await volume.stat(path);
     let changed = 0;
+    const bytes = new Uint8Array(8).fill(++changes);
     const file = await volume.open(path, 'r+');
     for (let position = Math.min(every / 2, size / 2 / MIB) * MIB; position < size; position += every * MIB, changed++)
-      await file.write(new Uint8Array(8).fill(round + 1), { position });
+      await file.write(bytes, { position });
     await file.close();
     await volume.commit();
     await volume.close();
@@ -179,11 +191,11 @@ async function loadToHost(dir: string, path: string, verify: boolean): Promise<n
 /** @param file compared with what passes, when given */
 async function loadToSlots(dir: string, path: string, verify: boolean, file?: string): Promise<number> {
   const volume = await volumeIn(dir);
-  const sink = new SlotSink(file);
+  const sink = new SlotSink(ring, file);
   try {
     const start = performance.now();
     const plan = planLoad(await readModelSource(volume, path), { path });
-    await loadRegions(volume, plan, sink, { verify, ring: { slots: SLOTS, slotBytes: SLOT_BYTES } });
+    await loadRegions(volume, plan, sink, { verify });
     const elapsed = performance.now() - start;
     if (sink.takenBytes !== plan.totalBytes) throw new Error(`${sink.takenBytes} bytes passed instead of ${plan.totalBytes}`);
     return elapsed;

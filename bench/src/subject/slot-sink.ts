@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import type { Device, DeviceInfo, Region, RegionExport } from '@cairn/gpu-runner';
+import type { Device, DeviceInfo, Region, RegionExport, SlotRing } from '@cairn/gpu-runner';
 
 /**
  * Stands for a device that fetches bytes from the slots by itself, as a GPU does: nothing is copied here, so that a load into it ends
@@ -7,11 +7,13 @@ import type { Device, DeviceInfo, Region, RegionExport } from '@cairn/gpu-runner
  */
 export class SlotSink implements Device {
   readonly id = 'slots';
+  readonly ring: SlotRing;
   takenBytes = 0;
   private readonly file: number | undefined;
 
-  /** @param file compares what passes with it */
-  constructor(file?: string) {
+  /** @param ring is used again and again, as a device's own is; @param file is compared with what passes */
+  constructor(ring: SlotRing, file?: string) {
+    this.ring = ring;
     this.file = file === undefined ? undefined : openSync(file, 'r');
   }
 

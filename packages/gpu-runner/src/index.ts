@@ -28,7 +28,7 @@ export type { CudaSharing } from './device/cuda/messages.js';
 export { HostDevice, type HostDeviceOptions } from './device/host-device.js';
 export { fillRegions, loadRegions, type LoadedRegions, type LoadJob, type LoadOptions, type RegionCopy } from './load/loader.js';
 export { bytesPerSecond, stageRates, type LoadMetrics } from './load/metrics.js';
-export type { SlotRing, SlotRingOptions } from './device/slot-ring.js';
+export { SlotRing, type SlotRingOptions } from './device/slot-ring.js';
 export { Registry, type AcquireOptions, type RegistryOptions } from './registry/registry.js';
 export type { Lease } from './registry/lease.js';
 export type { ModelStatus, RegistryCounters } from './registry/status.js';
