@@ -32,11 +32,16 @@ export function listLeases(layout: StoreLayout, self: ProcessIdentity = thisProc
     // Given back since it was listed.
     if (bytes === undefined) continue;
     const lease = decodeLease(id, bytes);
-    if (lease === undefined) leases.unreadable.push(id);
+    if (lease === undefined) (isTorn(bytes) ? leases.dead : leases.unreadable).push(id);
     else if (isDead(lease, self)) leases.dead.push(id);
     else leases.alive.push(lease);
   }
   return leases;
+}
+
+/** Leases are moved into place whole and not synced: one without bytes, or of zeros, is what a power cut left, of an earlier boot. */
+function isTorn(bytes: Uint8Array): boolean {
+  return bytes.every((byte) => byte === 0);
 }
 
 /** Whether a lease is of an engine that has another index open: where that one says that objects lie, they must stay. */
