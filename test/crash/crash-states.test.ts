@@ -14,7 +14,9 @@ const DEPTH = IS_LONG ? { repair: 50, readAll: 100, threads: 1000 } : { repair: 
 /** Programs that are recorded at a time, by one process. */
 const BATCH = IS_LONG ? 4 : 2;
 /** What comes between operations. */
-const PAUSES = ['reopen', 'repair'];
+const PAUSES = ['reopen', 'repair', 'gc'];
+/** What it takes for a pack to be deleted: its writer's engine may still refer to it. */
+const COLLECTION = ['prune', 'gc', 'reopen', 'gc'];
 
 describe('a power cut at any moment', () => {
   test(
@@ -45,12 +47,12 @@ describe('a power cut at any moment', () => {
   );
 });
 
-/** Every operation once, and the interruptions, in any order; in a long run half of them, since a store with little in it is looked at sooner. */
+/** Every operation once, and the interruptions, in any order; in a long run half of them, since a store with little in it is looked at sooner; then a collection. */
 function programFrom(random: (limit: number) => number): string[] {
   const program = [...Object.keys(OPERATIONS), ...PAUSES];
   for (let i = program.length - 1; i > 0; i--) {
     const other = random(i + 1);
     [program[i], program[other]] = [program[other]!, program[i]!];
   }
-  return IS_LONG ? program.slice(0, program.length / 2) : program;
+  return [...(IS_LONG ? program.slice(0, program.length / 2) : program), ...COLLECTION];
 }

@@ -57,7 +57,7 @@ export function* crashStates(trace: RecordedTrace, sampling: Sampling, from = 0)
 function changedBy(state: State, change: Change, outcomes: ReadonlyMap<number, State>): State {
   if ('step' in change) return outcomes.get(change.step)!;
   if ('name' in change) return after(state, change.name, change.i, change.part);
-  if ('repair' in change) return state;
+  if ('repair' in change || 'gc' in change) return state;
   const next = structuredClone(state);
   PREPARATION[change.preparation]!.apply(next);
   return next;

@@ -8,7 +8,7 @@ import { Trace } from './trace-file.mjs';
 
 /*
  * Makes stores on a traced disk, and changes each by a program of operations. Says in the trace when it tries a change, and
- * when that is done. `runs`: of each the folder to work in, and the names of its operations; also `reopen` and `repair`.
+ * when that is done. `runs`: of each the folder to work in, and the names of its operations; also `reopen`, `repair` and `gc`.
  */
 const module = new URL('./tracing-disk.mjs', import.meta.url).href;
 for (const { dir, program } of input.runs) {
@@ -32,6 +32,10 @@ for (const { dir, program } of input.runs) {
       await store.close();
       if (name === 'repair') await attempt({ repair: true }, () => repairStoreOn(disk, storeDir, {}));
       store = await open();
+      continue;
+    }
+    if (name === 'gc') {
+      await attempt({ gc: true }, () => store.gc());
       continue;
     }
     const { before, run } = OPERATIONS[name];

@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import type { State } from '../support/operations.mjs';
 
 /**
- * A change that a recorded program made, or tried. A repair changes nothing that a user sees; `step` is one of which the run says
+ * A change that a recorded program made, or tried. A repair changes nothing that a user sees, nor does a collection; `step` is one of which the run says
  * itself, when it is done, what it came to.
  */
-export type Change = { preparation: number } | { name: string; i: number; part: 'before' | 'run' } | { repair: true } | { step: number };
+export type Change =
+  { preparation: number } | { name: string; i: number; part: 'before' | 'run' } | { repair: true } | { gc: true } | { step: number };
 
 /** One line of a trace: see `tracing-disk.mjs`. `bytes` names what was written. */
 export type TraceEntry =
