@@ -284,6 +284,7 @@ const IO_HINTS: Partial<Record<string, [ErrorCode, string]>> = {
   ENOTDIR: ['ENOTDIR', 'something else has the place of a folder: look what put it there'],
   ENAMETOOLONG: ['EINVAL', 'the whole path is longer than the system takes: use a folder with a shorter path'],
   ELOOP: ['EINVAL', 'symlinks lead in a circle, or through too many others: look at the folders above'],
+  ESPIPE: ['EINVAL', 'a pipe has the place of a file: look what put it there'],
   ENXIO: ['EINVAL', 'a socket or device has the place of a file: look what put it there'],
 };
 

@@ -14,6 +14,9 @@ export interface Reads {
   readdirSync(path: string): string[];
 }
 
+/** More than any file of a store that is read whole. */
+const MAX_WHOLE_BYTES = 1 << 30;
+
 const openAsync = promisify(fs.open);
 const readAsync = promisify(fs.read);
 
@@ -26,6 +29,10 @@ export const reads: Reads = {
   readFileSync(path) {
     const fd = fs.openSync(path, READ_FLAGS);
     try {
+      const stat = fs.fstatSync(fd);
+      // A device in the place of a file never ends.
+      if (!stat.isFile() || stat.size > MAX_WHOLE_BYTES)
+        throw Object.assign(new Error(`EISDIR: something else than a file of a store, read '${path}'`), { code: 'EISDIR' });
       return fs.readFileSync(fd);
     } finally {
       fs.closeSync(fd);
