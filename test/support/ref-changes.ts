@@ -14,7 +14,7 @@ const TYPES: RefChange['type'][] = ['volume-created', 'head', 'head', 'head', 'v
 export const wish = fc.record<Wish>({
   type: fc.constantFrom(...TYPES),
   pick: fc.nat(1 << 20),
-  name: fc.stringMatching(/^[a-zé][a-z0-9]{0,3}$/),
+  name: fc.stringMatching(/^[a-z_][a-zA-Z0-9._-]{0,3}$/),
 });
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
