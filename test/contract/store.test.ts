@@ -470,6 +470,26 @@ describe('options', () => {
     expect(await store.verify({ readData: true })).toMatchObject({ ok: true });
   });
 
+  test('a store that is full by maxBytes takes commits again once gc has freed what was deleted', async () => {
+    const store = await temporaryStore({ maxBytes: 3 << 20 });
+    await store.volumes.create('old');
+    await using old = await store.volumes.fromName('old');
+    await old.writeFile('a', noise(2 << 20));
+    await old.commit();
+    const volume = await volumeV(store);
+    const put = async (): Promise<unknown> => {
+      await volume.writeFile('b', noise(2 << 20, 1));
+      return volume.commit();
+    };
+    await expect(put()).rejects.toSatisfy((error) => isCairnError(error, 'CAIRN_STORE_FULL'));
+    await volume.reload({ discard: true });
+    await store.volumes.delete('old');
+    await old.close();
+    expect((await store.gc()).freed).toBeGreaterThan(2 << 20);
+    await put();
+    expect(Buffer.compare(await volume.readFile('b'), noise(2 << 20, 1))).toBe(0);
+  });
+
   test('compression and hash change what is stored, and not what is identified', async () => {
     const ids = new Set<string | undefined>();
     for (const compression of ['none', 'fast', 'max'] as const) {
