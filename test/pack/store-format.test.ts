@@ -17,7 +17,7 @@ describe('the format file', () => {
     expect(fs.readFileSync(layout.formatPath, 'utf8')).toBe(`cairn-store 1 ${first.storeId}\n`);
     expect(createStoreFolders(disk, layout)).toEqual(first);
     expect(readStoreFormat(layout)).toEqual(first);
-    expect(fs.readdirSync(layout.dir).sort()).toEqual(['format', 'index', 'mounts', 'packs', 'refs']);
+    expect(fs.readdirSync(layout.dir).sort()).toEqual(['format', 'index', 'leases', 'mounts', 'packs', 'refs']);
     expect(fs.statSync(layout.dir).mode & 0o777).toBe(0o700);
     expect(createStoreFolders(disk, new StoreLayout(tempDir())).storeId).not.toBe(first.storeId);
   });

@@ -32,7 +32,7 @@ describe('a store that is made', () => {
     expect(history.sort()).toEqual(said.map((sayings) => sayings.find(({ say }) => say === 'done')!['id']).sort());
     expect(await store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
     await store.close();
-    expect(readdirSync(dir).sort()).toEqual(['format', 'index', 'mounts', 'packs', 'refs', 'reserve']);
+    expect(readdirSync(dir).sort()).toEqual(['format', 'index', 'leases', 'mounts', 'packs', 'refs', 'reserve']);
   });
 
   test('on a disk that fails, whichever call it is, is no store yet or a whole one, and can be made there', async () => {
