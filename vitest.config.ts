@@ -3,7 +3,7 @@ import { configDefaults, defineConfig } from 'vitest/config';
 // Which folders of test/ do not test the core: everything else runs once more with the portable hash.
 const COMMAND = ['cli', 'gpu-runner', 'bench', 'examples'].map((folder) => `test/${folder}/**/*.test.ts`);
 // The core in processes that die, disks that fail, folders that others edit: half of the time, and nothing that the hash could change.
-const PROCESSES = ['process', 'mount', 'crash'].map((folder) => `test/${folder}/**/*.test.ts`);
+const PROCESSES = ['process', 'mount', 'crash', 'gc'].map((folder) => `test/${folder}/**/*.test.ts`);
 // Hostile bytes: parsers in processes of little memory, stores from strangers. Nothing that the hash could change either.
 const HOSTILE = ['fuzz', 'hostile'].map((folder) => `test/${folder}/**/*.test.ts`);
 const TOOLING = ['test/tooling/**/*.test.ts'];

@@ -47,7 +47,6 @@ describe('the suite of crash states fails when a disk leaves out', () => {
     ['the sync of the ref journal', ofFolder(/^store\/refs$/), /verify found .*"refs/],
     ["the sync of the index's folder", ofFolder(/^store\/index$/), /a reader saw {}|the index ends at change 0/],
     ["the sync of the store's folder", ofFolder(/^store$/), /ENOENT|holds no Cairn store/],
-    ["the sync of a new index's folder before it is moved", ofFolder(/^store\/index-new/), /the index ends at change 0/],
   ])(
     '%s',
     async (_name, leftOut, complaint) => {

@@ -30,11 +30,14 @@ test('collected again and again while others write, prune and read: no read fail
     stage.note(performance);
     for (const said of performance.said) if (typeof said['freed'] === 'number') freed.push(said['freed']);
   }
+  // Their handles hold what they saw last.
+  for (const { child } of performances) child.stop();
+  for (const { child } of performances) await child.succeeds();
   expect(await stage.settle({ readData: true })).toEqual([]);
 
   const { stored, unreachable } = await stage.withStore(async (store) => {
     // What was used until a moment ago is condemned by the first and deleted by the next.
-    for (let i = 0; i < 3; i++) await store.gc();
+    for (let i = 0; i < 3; i++) freed.push((await store.gc()).freed);
     expect(await store.verify({ readData: true })).toMatchObject({ ok: true });
     return store.usage();
   });

@@ -227,8 +227,14 @@ export class Actor {
 
   async gc() {
     await this.attempt('gc', {}, async () => {
-      const { freed, waiting } = await this.store.gc();
-      return { freed, waiting };
+      try {
+        const { freed, waiting } = await this.store.gc();
+        return { freed, waiting };
+      } catch (error) {
+        // The others did it all.
+        if (isCairnError(error, 'CAIRN_GC_BUSY')) return { freed: 0 };
+        throw error;
+      }
     });
   }
 

@@ -1,5 +1,5 @@
 import type { DiskSpec } from '../../disk/disk.js';
-import { CairnError, InvalidArgumentError, isCairnError, ReadOnlyError } from '../../errors.js';
+import { CairnError, DamageError, InvalidArgumentError, isCairnError, ReadOnlyError } from '../../errors.js';
 import type { Hasher } from '../../hash/hasher.js';
 import { ObjectKind } from '../../hash/object-kind.js';
 import type { IndexReader } from '../../index/reader.js';
@@ -58,8 +58,12 @@ export async function collect(parts: CollectParts, options: CollectOptions): Pro
   options.signal?.throwIfAborted();
   const dryRun = options.dryRun === true;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    const outcome = await new Collection(parts, options).run(dryRun);
-    if (outcome !== SUPERSEDED) return outcome;
+    try {
+      const outcome = await new Collection(parts, options).run(dryRun);
+      if (outcome !== SUPERSEDED) return outcome;
+    } catch (error) {
+      if (!wasDeleted(parts.index, error)) throw error;
+    }
   }
   throw new CairnError('CAIRN_GC_BUSY', 'other collections of this store came between again and again', {
     hint: 'one gc or optimize at a time is enough: run it again when the others are done',
@@ -69,6 +73,13 @@ export async function collect(parts: CollectParts, options: CollectOptions): Pro
 /** Lets packs count again that are kept only since a repair did not know what their nodes refer to, and hold nothing dead. */
 export async function showWhatIsNeeded(parts: CollectParts, work: Work): Promise<void> {
   await new Collection(parts, { ...work, merge: false }).showOnly();
+}
+
+/** Whether what is missing are packs that another collection deleted after they were listed. */
+function wasDeleted(index: IndexReader, error: unknown): boolean {
+  if (!(error instanceof DamageError) || error.damage.length === 0) return false;
+  index.refresh();
+  return error.damage.every(({ kind, id }) => kind === 'pack' && index.pack(id as PackId) === undefined);
 }
 
 class Collection {
