@@ -10,7 +10,7 @@ import type { PackFiles } from '../../pack/pack-files.js';
 import type { PackId } from '../../pack/pack-id.js';
 import { protecting, startsIn, startsSince } from '../../publish/collect.js';
 import type { Lease } from '../../publish/lease-file.js';
-import { listLeases, type Leases } from '../../publish/leases.js';
+import { listLeases, readsAnotherIndex, type Leases } from '../../publish/leases.js';
 import { mark, Marking } from '../../publish/marking.js';
 import type { Reference } from '../../snapshot/references.js';
 import type { GcReport, Work } from '../../types.js';
@@ -248,7 +248,7 @@ class Collection {
     const { publisher } = this.parts;
     this.phase = 'deleting';
     await this.pause();
-    const before = listLeases(this.parts.layout);
+    const before = this.leases();
     await publisher.doom({ before, roots: mountRoots(this.parts.mountsDir, this.hasher) });
     let freed = 0;
     for (let left = true; left;) {
@@ -292,10 +292,9 @@ class Collection {
 
   /** Who keeps condemned packs from being deleted. */
   private blockers(): GcReport['blockedBy'] {
-    const { alive, unreadable } = listLeases(this.parts.layout);
-    const waiting = alive.filter(
-      ({ id, pendingEpoch, index }) => pendingEpoch !== null || (id !== this.parts.lease.id && !sameIndex(index, this.parts.lease.index)),
-    );
+    const { alive, unreadable } = this.leases();
+    const { lease: own } = this.parts;
+    const waiting = alive.filter((lease) => lease.pendingEpoch !== null || (lease.id !== own.id && readsAnotherIndex(lease, own.index)));
     return [
       ...waiting.map(({ id, pid, createdAtMs }) => ({ lease: id, pid, since: new Date(createdAtMs) })),
       ...unreadable.map((id) => ({ lease: id, pid: null, since: null })),
@@ -322,10 +321,6 @@ class Collection {
     this.parts.assertOpen();
     this.index.refresh();
   }
-}
-
-function sameIndex(a: Lease['index'], b: Lease['index']): boolean {
-  return a.dev === b.dev && a.ino === b.ino;
 }
 
 /** Packs that a living process published since the oldest of its references without a commit: some may be only in those. */
