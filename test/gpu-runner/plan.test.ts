@@ -45,6 +45,18 @@ describe('a load plan', () => {
     expect((await plan(volume, request)).key).not.toBe(key);
   });
 
+  it('has each file once, however its path is written', async () => {
+    const volume = await commit(await testStore(), 'v', { 'm/a.safetensors': MODEL, 'm/b.bin': 'text' });
+    for (const path of ['m/a.safetensors', '/m/a.safetensors']) {
+      const { files, regionBytes } = await plan(volume, { path });
+      expect([files.map((file) => file.path), regionBytes]).toEqual([['m/a.safetensors'], [MODEL.length]]);
+    }
+    expect((await plan(volume, { path: '/m/' })).files.map(({ path }) => path)).toEqual(['m/a.safetensors', 'm/b.bin']);
+    await volume.symlink('a.safetensors', 'm/link.safetensors');
+    expect(await codeOf(plan(volume, { path: 'm/link.safetensors' }))).toBe('CAIRN_INVALID_ARGUMENT');
+    expect((await plan(volume, { path: 'm' })).files).toHaveLength(2);
+  });
+
   it('says what cannot be loaded as asked', async () => {
     const volume = await commit(await testStore(), 'v', { 'm.safetensors': MODEL, 'plain.bin': 'text' });
     const code = (request: Partial<LoadRequest>): Promise<unknown> => codeOf(plan(volume, { path: 'm.safetensors', ...request }));

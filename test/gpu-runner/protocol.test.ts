@@ -13,7 +13,7 @@ import { commit, safetensors, tensor, testStore } from './support.js';
 
 const MIB = 1 << 20;
 
-async function daemon(files: Record<string, Uint8Array>): Promise<{ store: Store; daemon: RunningDaemon; socketPath: string }> {
+async function daemon(files: Record<string, Uint8Array | string>): Promise<{ store: Store; daemon: RunningDaemon; socketPath: string }> {
   const store = await testStore();
   await commit(store, 'models', files);
   const socketPath = join(tempDir(), 'gpu.sock');
@@ -228,6 +228,42 @@ describe('a daemon', () => {
     expect(content().equals(changed)).toBe(true);
     const again = await two.load({ volume: 'models', path: 'a.bin' });
     expect([again.shared, again.manifest.key]).toEqual([true, key]);
+  });
+
+  it('answers every request once, also those about a lease that is just being updated or let go', async () => {
+    const bytes = noise(2 * MIB, 1);
+    const { store, daemon: running, socketPath } = await daemon({ 'a.bin': bytes });
+    const cases: [seed: number, requests: string[], answers: unknown[]][] = [
+      [2, ['update', 'update'], [undefined, 'CAIRN_GPU_PROTOCOL']],
+      [3, ['update', 'release', 'update'], [expect.stringMatching(/CAIRN_GPU_PROTOCOL|CAIRN_CLOSED/), undefined, 'CAIRN_GPU_PROTOCOL']],
+      [4, ['release', 'update', 'release'], [undefined, 'CAIRN_GPU_PROTOCOL', undefined]],
+    ];
+    for (const [seed, requests, answers] of cases) {
+      const { socket, lines } = raw(socketPath);
+      socket.write(JSON.stringify({ id: 0, op: 'load', model: { volume: 'models', path: 'a.bin' } }) + '\n');
+      await eventually(() => lines.length === 2);
+      await commit(store, 'models', { 'a.bin': noise(2 * MIB, seed) });
+      socket.write(requests.map((op, i) => JSON.stringify({ id: i + 1, op, lease: 1 }) + '\n').join(''));
+      await eventually(() => lines.length === 2 + requests.length);
+      const heard = lines.slice(2).map((line) => JSON.parse(line) as { id: number; error?: { code: string } });
+      heard.sort((a, b) => a.id - b.id);
+      expect(heard.map(({ id, error }) => [id, error?.code])).toEqual(answers.map((code, i) => [i + 1, code]));
+      const isHeld = !requests.includes('release');
+      await eventually(() => running.service.registry.list().reduce((sum, { users }) => sum + users, 0) === Number(isHeld));
+      socket.destroy();
+      await eventually(() => running.service.registry.list().every(({ users }) => users === 0));
+      running.service.registry.evictIdle();
+    }
+  });
+
+  it('says which file of a sharded model is missing', async () => {
+    const { socketPath } = await daemon({ 'm/model.safetensors.index.json': '{"weight_map": {"a": "1.safetensors"}}' });
+    const client = await Client.connect(socketPath);
+    onTestFinished(() => client.close());
+    await expect(client.load({ volume: 'models', path: 'm/model.safetensors.index.json' })).rejects.toMatchObject({
+      code: 'CAIRN_GPU_MODEL_NOT_FOUND',
+      message: expect.stringContaining('m/1.safetensors'),
+    });
   });
 });
 

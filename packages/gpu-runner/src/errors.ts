@@ -124,7 +124,8 @@ export class NotInPlaceError extends GpuError {
 /** A volume or file that a model is to be loaded from is not there, also after a look at the newest version. */
 export class ModelNotFoundError extends GpuError {
   constructor(what: string, cause?: unknown) {
-    super('CAIRN_GPU_MODEL_NOT_FOUND', `no model ${what}`, { hint: "'cairn volume list' and 'cairn ls' show what there is", cause });
+    const why = cause instanceof Error ? `: ${cause.message}` : '';
+    super('CAIRN_GPU_MODEL_NOT_FOUND', `no model ${what}${why}`, { hint: "'cairn volume list' and 'cairn ls' show what there is", cause });
   }
 }
 

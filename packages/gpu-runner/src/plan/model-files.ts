@@ -1,4 +1,4 @@
-import { isCairnError, type ContentId, type ReadView, type TensorInfo } from '@cairn/core';
+import { InvalidArgumentError, isCairnError, type ContentId, type ReadView, type TensorInfo } from '@cairn/core';
 
 /** A file of a model as it is now. */
 export interface ModelFile {
@@ -17,15 +17,44 @@ export interface ModelSource {
 }
 
 /**
- * The files and tensors below a path: of a file, of a whole folder, or of a shard index together with its shards.
- * @throws FileNotFoundError; InvalidArgumentError for weights whose header is not true.
+ * The files and tensors below a path: of a file, of a whole folder, or of a shard index together with its shards. Symlinks in a folder
+ * are left out.
+ * @throws FileNotFoundError; InvalidArgumentError for weights whose header is not true, and for a symlink.
  */
-export async function readModelSource(view: ReadView, path: string): Promise<ModelSource> {
-  const entry = await view.stat(path);
-  if (entry.type === 'directory') return folderSource(view, path);
+export async function readModelSource(view: ReadView, wanted: string): Promise<ModelSource> {
+  const { type, path, symlinkTarget } = await view.stat(wanted);
+  if (type === 'directory') return folderSource(view, path);
+  if (type === 'symlink')
+    throw new InvalidArgumentError(`'${path}' is a symlink to '${symlinkTarget}', which is not followed`, 'name the file itself');
   const tensors = await tensorsOf(view, path);
   const names = new Set([path, ...tensors.map((tensor) => tensor.path)]);
   return { path, files: await Promise.all([...names].sort().map((name) => modelFile(view, name))), tensors };
+}
+
+/** Whether a path of a model has the same files in another view: then all that is made of them is the same, too. */
+export async function sameFiles(view: ReadView, path: string, files: readonly ModelFile[]): Promise<boolean> {
+  try {
+    return await compareFiles(view, path, files);
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
+async function compareFiles(view: ReadView, path: string, files: readonly ModelFile[]): Promise<boolean> {
+  const entry = await view.stat(path);
+  if (entry.type !== 'directory') {
+    // A shard index that has not changed names the same shards.
+    for (const file of files) if ((await view.stat(file.path)).contentId !== file.contentId) return false;
+    return files.some((file) => file.path === entry.path);
+  }
+  let count = 0;
+  for await (const { type, path: name, contentId } of view.iterdir(path, { recursive: true })) {
+    if (type !== 'file') continue;
+    const known = files[count++];
+    if (known?.path !== name || known.contentId !== contentId) return false;
+  }
+  return count === files.length;
 }
 
 async function folderSource(view: ReadView, path: string): Promise<ModelSource> {

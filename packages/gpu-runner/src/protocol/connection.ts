@@ -5,7 +5,7 @@ import type { LoadPlan } from '../plan/load-plan.js';
 import type { ServedModel } from '../service/model-service.js';
 import { adoptRegions } from './adopt.js';
 import type { GpuError } from '../errors.js';
-import { PROTOCOL_VERSION } from './manifest.js';
+import { manifestText, PROTOCOL_VERSION } from './manifest.js';
 import {
   LineReader,
   parseRequest,
@@ -29,6 +29,7 @@ interface HeldLease {
   model: ServedModel;
   /** Snapshot and key that were told last; undefined when nobody asked to be told. */
   known: { key: string; snapshot: string } | undefined;
+  isUpdating: boolean;
 }
 
 /** One consumer: its requests, and the leases that end with it. */
@@ -110,25 +111,32 @@ export class Connection {
     if (this.gone.signal.aborted) return model.release();
     const lease = this.nextLease++;
     const { manifest } = model;
-    this.leases.set(lease, { model, known: watch ? { key: manifest.key, snapshot: manifest.snapshot } : undefined });
-    const answer: Answers['load'] = { lease, shared: model.lease.shared, elapsedMs: performance.now() - start, manifest };
-    this.send({ id, ...answer }, descriptors ? model.descriptors : []);
+    this.leases.set(lease, { model, known: watch ? { key: manifest.key, snapshot: manifest.snapshot } : undefined, isUpdating: false });
+    const answer: Omit<Answers['load'], 'manifest'> = { lease, shared: model.lease.shared, elapsedMs: performance.now() - start };
+    const text = `${JSON.stringify({ id, ...answer }).slice(0, -1)},"manifest":${manifestText(manifest)}}`;
+    this.sendLine(text, descriptors ? model.descriptors : []);
     if (watch) this.watch ??= setInterval(() => this.startLooking(), this.options.watchMs ?? DEFAULT_WATCH_MS);
   }
 
   private async update(id: number, lease: number): Promise<void> {
     const held = this.leases.get(lease);
     if (held === undefined) throw protocolError(`the lease ${JSON.stringify(lease)}, which it does not hold`);
+    if (held.isUpdating) throw protocolError(`an update of the lease ${lease}, of which one is under way`);
     const start = performance.now();
     const old = held.model;
+    held.isUpdating = true;
     try {
       const model = await this.options.service.update(old, { signal: this.gone.signal });
-      // It may have let go meanwhile.
-      if (this.leases.get(lease) !== held) return model.release();
+      if (this.leases.get(lease) !== held) {
+        model.release();
+        throw protocolError(`a release of the lease ${lease} while it was updated`);
+      }
       held.model = model;
     } catch (error) {
       if (!old.lease.held && this.leases.get(lease) === held) this.leases.delete(lease);
       throw error;
+    } finally {
+      held.isUpdating = false;
     }
     const { manifest } = held.model;
     if (held.known !== undefined) held.known = { key: manifest.key, snapshot: manifest.snapshot };
@@ -190,8 +198,12 @@ export class Connection {
     }
   }
 
-  private send(message: object, descriptors: readonly number[] = []): void {
-    const line = Buffer.from(JSON.stringify(message) + '\n');
+  private send(message: object): void {
+    this.sendLine(JSON.stringify(message));
+  }
+
+  private sendLine(text: string, descriptors: readonly number[] = []): void {
+    const line = Buffer.from(text + '\n');
     this.unsent++;
     this.sending = this.sending
       .then(() =>

@@ -81,6 +81,16 @@ export function manifestOf(origin: ModelOrigin, device: string, lease: Lease, pa
   };
 }
 
+/** By list of tensors, which is the plan's and never changes. */
+const listTexts = new WeakMap<readonly PlannedTensor[], string>();
+
+/** A manifest as JSON. What of it is large, files and tensors, is written once for each plan: for a thousand tensors that takes milliseconds. */
+export function manifestText({ files, tensors, ...rest }: Manifest): string {
+  let lists = listTexts.get(tensors);
+  if (lists === undefined) listTexts.set(tensors, (lists = JSON.stringify({ files, tensors })));
+  return `${JSON.stringify(rest).slice(0, -1)},${lists.slice(1)}`;
+}
+
 /** A manifest of memory that is not there yet. */
 export function plannedManifest(origin: ModelOrigin, device: string, plan: LoadPlan): Manifest {
   const { key, regionBytes, files, tensors } = plan;

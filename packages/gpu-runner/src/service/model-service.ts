@@ -1,13 +1,14 @@
-import type { ReadView, Snapshot, Store, Volume, Work } from '@cairn/core';
+import type { Snapshot, Store, Volume, Work } from '@cairn/core';
 import type { Region } from '../device/device.js';
 import { ModelNotFoundError } from '../errors.js';
-import { planLoad, type LoadPlan } from '../plan/load-plan.js';
-import { isMissing, readModelSource } from '../plan/model-files.js';
+import type { LoadPlan } from '../plan/load-plan.js';
+import { isMissing } from '../plan/model-files.js';
 import { checkRequest, layoutOf } from '../plan/request.js';
 import { descriptorsOf, manifestOf, plannedManifest, type Manifest, type ModelOrigin } from '../protocol/manifest.js';
 import type { ModelRequest } from '../protocol/messages.js';
 import type { Lease } from '../registry/lease.js';
 import type { Registry } from '../registry/registry.js';
+import { KnownPlans } from './known-plans.js';
 
 /** A model in memory, with a lease on it. */
 export interface ServedModel extends Disposable {
@@ -26,6 +27,7 @@ export class ModelService {
   readonly registry: Registry;
   readonly device: string;
   private readonly store: Store;
+  private readonly plans = new KnownPlans();
 
   constructor({ store, registry, device }: { store: Store; registry: Registry; device: string }) {
     this.store = store;
@@ -101,7 +103,7 @@ export class ModelService {
     for (let attempt = 0; ; attempt++) {
       try {
         await using snapshot = await volume.snapshot(ref);
-        return await use(snapshot, await planOf(snapshot, request), request);
+        return await use(snapshot, await this.plans.planOf(snapshot, request), request);
       } catch (error) {
         if (!isMissing(error) && !(error instanceof Error && 'ref' in error)) throw error;
         if (attempt > 0) throw new ModelNotFoundError(place, error);
@@ -122,8 +124,4 @@ export class ModelService {
 
 function originOf(snapshot: Snapshot, { volume, path }: ModelRequest): ModelOrigin {
   return { volume, path, snapshot: snapshot.info.id };
-}
-
-async function planOf(view: ReadView, request: ModelRequest): Promise<LoadPlan> {
-  return planLoad(await readModelSource(view, request.path), request);
 }
