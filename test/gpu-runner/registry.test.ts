@@ -84,6 +84,26 @@ describe('a model', () => {
     expect(device.info().allocatedBytes).toBe(150 * MIB);
   });
 
+  it('whose load was given up makes room for the next one, which waits for its memory if it has to', async () => {
+    const files = { a: noise(80 * MIB, 1), b: noise(30 * MIB, 2) };
+    const volume = await commit(await testStore(), 'v', files);
+    // Room for one of them, not for two.
+    const device = hostDevice({ capacityBytes: 100 * MIB });
+    const registry = new Registry({ device });
+    onTestFinished(() => registry.close());
+    const acquire = async (path: string, options?: AcquireOptions): Promise<Lease> =>
+      registry.acquire(volume, planLoad(await readModelSource(volume, path), { path }), options);
+    const abort = new AbortController();
+    let next: Promise<Lease> | undefined;
+    const onProgress = (): void => {
+      if (next !== undefined) return;
+      abort.abort(new Error('enough'));
+      next = acquire('b');
+    };
+    await expect(acquire('a', { signal: abort.signal, onProgress })).rejects.toThrow('enough');
+    expect(contentOf((await next!).regions[0]!).equals(files.b)).toBe(true);
+  });
+
   it('whose load fails is not kept, and can be loaded later', async () => {
     const { acquire, volume, registry } = await rig({ a: noise(MIB, 1) });
     const plan = planLoad(await readModelSource(volume, 'a'), { path: 'a' });

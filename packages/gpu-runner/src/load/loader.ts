@@ -173,6 +173,7 @@ class Filling {
     try {
       gather(slot, piece);
       await timed(this.metrics, 'copyMs', () => this.regions[piece.region]!.copyIn(piece.offset, slot.subarray(0, piece.bytes)));
+      this.metrics.copiedBytes += piece.bytes;
       this.advance(piece.bytes);
     } finally {
       this.ring.give(slot);
@@ -195,6 +196,7 @@ class Filling {
     this.check();
     await timed(this.metrics, 'copyMs', () => this.regions[region]!.copyFrom(source, sourceOffset, offset, bytes));
     this.metrics.reusedBytes += bytes;
+    this.metrics.copiedBytes += bytes;
     this.advance(bytes);
   }
 

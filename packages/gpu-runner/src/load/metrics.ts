@@ -6,6 +6,8 @@ export interface LoadMetrics {
   readBytes: number;
   /** Taken over from memory that was loaded before. */
   reusedBytes: number;
+  /** Copied into the device, from slots and from memory that was loaded before; not what the store read straight into it, or what was there. */
+  copiedBytes: number;
   elapsedMs: number;
   /** Allocating device memory. */
   allocateMs: number;
@@ -19,7 +21,8 @@ export interface LoadMetrics {
 }
 
 export function emptyMetrics(totalBytes: number): LoadMetrics {
-  return { totalBytes, readBytes: 0, reusedBytes: 0, elapsedMs: 0, allocateMs: 0, readMs: 0, copyMs: 0, stalls: 0, stallMs: 0 };
+  const stages = { allocateMs: 0, readMs: 0, copyMs: 0, stalls: 0, stallMs: 0 };
+  return { totalBytes, readBytes: 0, reusedBytes: 0, copiedBytes: 0, elapsedMs: 0, ...stages };
 }
 
 /** Runs `work`, and adds the time that it takes. */
@@ -36,10 +39,10 @@ export async function timed<T>(
   }
 }
 
-/** Bytes per second of each stage, while it was at work: reading from the store, and copying into the device. */
-export function stageRates({ readBytes, readMs, totalBytes, copyMs }: LoadMetrics): { read: number; copy: number } {
+/** Bytes per second of each stage while it was at work: reading from the store, and copying into the device. 0 where there was nothing to do. */
+export function stageRates({ readBytes, readMs, copiedBytes, copyMs }: LoadMetrics): { read: number; copy: number } {
   const rate = (bytes: number, ms: number): number => (ms === 0 ? 0 : (bytes / ms) * 1000);
-  return { read: rate(readBytes, readMs), copy: rate(totalBytes, copyMs) };
+  return { read: rate(readBytes, readMs), copy: rate(copiedBytes, copyMs) };
 }
 
 /** Bytes per second of a load as a whole. */

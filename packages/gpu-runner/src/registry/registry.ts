@@ -1,13 +1,14 @@
 import { ClosedError, type ReadView, type Work } from '@cairn/core';
 import type { Device, Region } from '../device/device.js';
-import { ModelTooLargeError, NotInPlaceError, OutOfMemoryError } from '../errors.js';
+import { NotInPlaceError, OutOfMemoryError } from '../errors.js';
 import { fillRegions, loadRegions, type LoadJob, type LoadOptions } from '../load/loader.js';
 import type { LoadMetrics } from '../load/metrics.js';
 import type { LoadPlan } from '../plan/load-plan.js';
 import type { Entry, Loaded } from './entry.js';
-import { leaseOn, type Holding, type Lease } from './lease.js';
-import { countLoad, noCounts, type ModelStatus, type RegistryCounters } from './status.js';
 import { inPlaceJob, refreshJob, takeInventory } from './inventory.js';
+import { leaseOn, type Holding, type Lease } from './lease.js';
+import { Shelf } from './shelf.js';
+import { countLoad, noCounts, type ModelStatus, type RegistryCounters } from './status.js';
 
 export interface RegistryOptions {
   device: Device;
@@ -27,15 +28,17 @@ export class Registry implements AsyncDisposable {
   readonly budgetBytes: number;
   readonly device: Device;
   private readonly load: Pick<LoadOptions, 'verify' | 'ring'>;
-  private readonly entries = new Map<string, Entry>();
+  private readonly shelf: Shelf;
   private readonly holdings = new WeakMap<Lease, Holding>();
-  private clock = 0;
+  /** Loads that nobody waits for any more, and that have not ended yet: they still have their memory. */
+  private readonly ending = new Set<Promise<unknown>>();
   private closed = false;
 
   constructor({ device, budgetBytes, load = {} }: RegistryOptions) {
     this.device = device;
     this.budgetBytes = Math.min(budgetBytes ?? Infinity, device.info().capacityBytes);
     this.load = load;
+    this.shelf = new Shelf(device, this.budgetBytes, this.counters);
   }
 
   /**
@@ -47,10 +50,10 @@ export class Registry implements AsyncDisposable {
   async acquire(view: ReadView, plan: LoadPlan, options: AcquireOptions = {}): Promise<Lease> {
     if (this.closed) throw new ClosedError('registry');
     options.signal?.throwIfAborted();
-    const known = this.entries.get(plan.key);
+    const known = this.shelf.get(plan.key);
     const entry = known ?? this.begin(view, plan, options);
     if (known !== undefined) this.counters.hits++;
-    this.use(entry);
+    this.shelf.use(entry);
     return this.whenLoaded(entry, plan, { shared: known !== undefined, signal: options.signal });
   }
 
@@ -70,12 +73,12 @@ export class Registry implements AsyncDisposable {
     const old = holding?.entry;
     if (this.closed || !lease.held || holding === undefined || old?.result === undefined) throw new ClosedError('lease');
     if (old.users > 1) throw new NotInPlaceError('others use it');
-    if (this.entries.has(plan.key)) throw new NotInPlaceError('the newer version is in memory already');
+    if (this.shelf.get(plan.key) !== undefined) throw new NotInPlaceError('the newer version is in memory already');
     const job = inPlaceJob({ plan, inventory }, { plan: old.plan, inventory: old.result.inventory });
     if (job === undefined) throw new NotInPlaceError('its memory would be laid out otherwise');
     signal?.throwIfAborted();
     holding.held = false;
-    this.entries.delete(old.key);
+    this.shelf.takeAway(old);
     this.counters.updates++;
     const abort = new AbortController();
     const loaded = this.change(view, job, old.result.regions, { ...this.load, onProgress, signal: abort.signal });
@@ -85,7 +88,7 @@ export class Registry implements AsyncDisposable {
       abort,
       loaded.then((metrics) => ({ regions: old.result!.regions, metrics, inventory })),
     );
-    this.use(entry);
+    this.shelf.use(entry);
     return this.whenLoaded(entry, plan, { shared: false, signal });
   }
 
@@ -98,25 +101,18 @@ export class Registry implements AsyncDisposable {
   }
 
   list(): ModelStatus[] {
-    return [...this.entries.values()].map(({ key, lineage, result, plan, users }) => ({
-      key,
-      ...(lineage === undefined ? {} : { lineage }),
-      state: result === undefined ? ('loading' as const) : ('ready' as const),
-      bytes: plan.totalBytes,
-      users,
-    }));
+    return this.shelf.list();
   }
 
   /** Frees what nobody uses. */
   evictIdle(): void {
-    for (const entry of [...this.entries.values()]) if (entry.users === 0) this.evict(entry);
+    for (const entry of this.shelf.idle()) this.shelf.evict(entry);
   }
 
   /** Ends loads under way, and frees everything: regions may not be touched through leases afterwards. */
   async close(): Promise<void> {
     this.closed = true;
-    const entries = [...this.entries.values()];
-    this.entries.clear();
+    const entries = this.shelf.takeAll();
     for (const { abort } of entries) abort.abort(new ClosedError('registry'));
     await Promise.allSettled(entries.map(({ loaded }) => loaded));
     for (const { result } of entries) for (const region of result?.regions ?? []) this.device.free(region);
@@ -127,19 +123,19 @@ export class Registry implements AsyncDisposable {
   }
 
   private begin(view: ReadView, plan: LoadPlan, { lineage, onProgress }: AcquireOptions): Entry {
-    const basis = this.newestOf(lineage);
-    if (basis !== undefined) this.use(basis);
+    const basis = this.shelf.newestOf(lineage);
+    if (basis !== undefined) this.shelf.use(basis);
     try {
-      this.makeRoom(plan.totalBytes, basis);
+      this.shelf.makeRoom(plan.totalBytes, basis);
     } catch (error) {
-      if (basis !== undefined) this.unuse(basis);
+      if (basis !== undefined) this.shelf.unuse(basis);
       throw error;
     }
     // When there is no room for both, the old version gave way, and all of the new one is read.
-    const source = basis !== undefined && this.entries.get(basis.key) === basis ? basis : undefined;
+    const source = basis !== undefined && this.shelf.holds(basis) ? basis : undefined;
     const abort = new AbortController();
     const loaded = this.bring(view, plan, source, { ...this.load, onProgress, signal: abort.signal });
-    loaded.finally(() => source !== undefined && this.unuse(source)).catch(() => undefined);
+    loaded.finally(() => source !== undefined && this.shelf.unuse(source)).catch(() => undefined);
     this.counters.loads++;
     return this.follow(plan, lineage, abort, loaded);
   }
@@ -147,7 +143,12 @@ export class Registry implements AsyncDisposable {
   /** An entry that is there from now on, and has its result when there is one. */
   private follow(plan: LoadPlan, lineage: string | undefined, abort: AbortController, loaded: Promise<Loaded>): Entry {
     const entry: Entry = { key: plan.key, plan, lineage, users: 0, loaded, result: undefined, lastUse: 0, abort, superseded: false };
-    this.entries.set(plan.key, entry);
+    this.shelf.put(entry);
+    const noteEnding = (): void => {
+      const end: Promise<unknown> = loaded.catch(() => undefined).then(() => this.ending.delete(end));
+      this.ending.add(end);
+    };
+    abort.signal.addEventListener('abort', noteEnding, { once: true });
     loaded.then(
       (result) => {
         // Everybody who wanted it was gone when the last byte came.
@@ -157,7 +158,7 @@ export class Registry implements AsyncDisposable {
       },
       () => {
         this.counters.failures++;
-        if (this.entries.get(plan.key) === entry) this.entries.delete(plan.key);
+        this.shelf.takeAway(entry);
       },
     );
     return entry;
@@ -167,12 +168,12 @@ export class Registry implements AsyncDisposable {
   private async whenLoaded(entry: Entry, plan: LoadPlan, { shared, signal }: { shared: boolean; signal: Work['signal'] }): Promise<Lease> {
     try {
       const loaded = await settled(entry.loaded, signal);
-      this.supersedeOthers(entry);
-      const { lease, holding } = leaseOn(entry, plan, loaded, { shared, release: () => this.unuse(entry) });
+      this.shelf.supersedeOthers(entry);
+      const { lease, holding } = leaseOn(entry, plan, loaded, { shared, release: () => this.shelf.unuse(entry) });
       this.holdings.set(lease, holding);
       return lease;
     } catch (error) {
-      this.unuse(entry);
+      this.shelf.unuse(entry);
       throw error;
     }
   }
@@ -191,86 +192,24 @@ export class Registry implements AsyncDisposable {
   private async bring(view: ReadView, plan: LoadPlan, source: Entry | undefined, options: LoadOptions): Promise<Loaded> {
     const inventory = await takeInventory(view, plan);
     for (;;) {
-      const basis = source !== undefined && this.entries.get(source.key) === source ? source.result : undefined;
+      const basis = source !== undefined && this.shelf.holds(source) ? source.result : undefined;
       const job = basis === undefined ? plan : refreshJob(plan, inventory, basis.inventory, basis.regions);
       try {
         return { ...(await loadRegions(view, job, this.device, options)), inventory };
       } catch (error) {
         // The device has less than the budget says: memory that others took, or whole granules. It tells before anything is read.
         if (!(error instanceof OutOfMemoryError)) throw error;
+        options.signal?.throwIfAborted();
+        if (this.ending.size > 0) {
+          await Promise.all(this.ending);
+          continue;
+        }
         // The older version last, when nobody else uses it: without it all is read.
-        const idle = this.idleEntries()[0] ?? (basis !== undefined && source?.users === 1 ? source : undefined);
+        const idle = this.shelf.idle()[0] ?? (basis !== undefined && source?.users === 1 ? source : undefined);
         if (idle === undefined) throw error;
-        this.evict(idle);
+        this.shelf.evict(idle);
       }
     }
-  }
-
-  /** What can go, least recently used first. */
-  private idleEntries(): Entry[] {
-    return [...this.entries.values()]
-      .filter(({ users, result }) => users === 0 && result !== undefined)
-      .sort((a, b) => a.lastUse - b.lastUse);
-  }
-
-  private newestOf(lineage: string | undefined): Entry | undefined {
-    if (lineage === undefined) return undefined;
-    const versions = [...this.entries.values()].filter((entry) => entry.lineage === lineage && entry.result !== undefined);
-    return versions.sort((a, b) => a.lastUse - b.lastUse).at(-1);
-  }
-
-  /** Evicts least recently used models until `bytes` fit; `basis` last, and only when nobody else uses it. */
-  private makeRoom(bytes: number, basis: Entry | undefined): void {
-    if (bytes > this.budgetBytes) throw new ModelTooLargeError(bytes, this.budgetBytes);
-    const missing = (): number => {
-      const loaded = [...this.entries.values()].reduce((sum, entry) => sum + entry.plan.totalBytes, 0);
-      return loaded + this.device.info().lingeringBytes + bytes - this.budgetBytes;
-    };
-    const idle = this.idleEntries();
-    if (basis?.users === 1) idle.push(basis);
-    for (const entry of idle) {
-      if (missing() <= 0) return;
-      this.evict(entry);
-    }
-    if (missing() > 0)
-      throw new OutOfMemoryError(
-        bytes,
-        `${bytes} bytes do not fit: ${missing()} of the budget of ${this.budgetBytes} are missing, the rest is in use`,
-      );
-  }
-
-  /** Older versions are of no more use than to those who use them: kept, they would fill the budget reload by reload. */
-  private supersedeOthers(newest: Entry): void {
-    newest.superseded = false;
-    if (newest.lineage === undefined) return;
-    for (const entry of [...this.entries.values()]) {
-      if (entry === newest || entry.lineage !== newest.lineage || entry.result === undefined) continue;
-      entry.superseded = true;
-      if (entry.users === 0) this.evict(entry);
-    }
-  }
-
-  private evict(entry: Entry): void {
-    this.entries.delete(entry.key);
-    this.counters.evictions++;
-    for (const region of entry.result?.regions ?? []) this.device.free(region);
-  }
-
-  private use(entry: Entry): void {
-    entry.users++;
-    entry.lastUse = ++this.clock;
-  }
-
-  private unuse(entry: Entry): void {
-    entry.users--;
-    if (entry.users > 0) return;
-    if (entry.result !== undefined) {
-      if (entry.superseded && this.entries.get(entry.key) === entry) this.evict(entry);
-      return;
-    }
-    // Nobody waits for this load any more. A new request must not join it, since it is about to fail.
-    if (this.entries.get(entry.key) === entry) this.entries.delete(entry.key);
-    entry.abort.abort();
   }
 }
 

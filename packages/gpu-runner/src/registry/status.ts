@@ -25,6 +25,7 @@ export interface RegistryCounters {
   stalls: number;
   readBytes: number;
   reusedBytes: number;
+  copiedBytes: number;
 }
 
 export function noCounts(): RegistryCounters {
@@ -39,6 +40,7 @@ export function noCounts(): RegistryCounters {
     stalls: 0,
     readBytes: 0,
     reusedBytes: 0,
+    copiedBytes: 0,
   };
 }
 
@@ -46,6 +48,7 @@ export function noCounts(): RegistryCounters {
 export function countLoad(counters: RegistryCounters, metrics: LoadMetrics): void {
   counters.readBytes += metrics.readBytes;
   counters.reusedBytes += metrics.reusedBytes;
+  counters.copiedBytes += metrics.copiedBytes;
   counters.stalls += metrics.stalls;
   counters.stageMs.allocate += metrics.allocateMs;
   counters.stageMs.read += metrics.readMs;

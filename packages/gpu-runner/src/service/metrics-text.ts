@@ -11,7 +11,7 @@ export interface Metric {
 
 /** What a registry and its device have to tell. */
 export function registryMetrics(registry: Registry, device: Device): Metric[] {
-  const { loads, updates, hits, evictions, failures, fills, stageMs, stalls, readBytes, reusedBytes } = registry.counters;
+  const { loads, updates, hits, evictions, failures, fills, stageMs, stalls, readBytes, reusedBytes, copiedBytes } = registry.counters;
   const { id, backing, allocatedBytes, reusableBytes, lingeringBytes, capacityBytes, cuda } = device.info();
   const models = registry.list();
   const state = (name: string, value: number): Metric['samples'][number] => ({ labels: { state: name }, value });
@@ -31,6 +31,7 @@ export function registryMetrics(registry: Registry, device: Device): Metric[] {
     },
     counter('stalls_total', 'How often reading had to wait for a free slot.', stalls),
     counter('reused_bytes_total', 'Bytes taken over from older versions in memory.', reusedBytes),
+    counter('copied_bytes_total', 'Bytes copied into device memory, from slots and from older versions.', copiedBytes),
     gauge('device_info', 'The device; always 1.', [
       { labels: { device: id, backing, ...(cuda === undefined ? {} : { name: cuda.name, uuid: cuda.uuid }) }, value: 1 },
     ]),
