@@ -149,6 +149,21 @@ describe('reload', () => {
     expect(await told()).toMatchObject({ digest: sha256(CHANGED), version: 2, entered: 1 });
   });
 
+  it.each([false, true])('that is under way when the runner is stopped ends with a typed error (in place: %s)', async (inPlace) => {
+    const store = await testStore();
+    await commit(store, 'models', { 'a.bin': WEIGHTS });
+    const device = hostDevice();
+    const { runner } = await start(store, { device, parameters: { stuckOnReload: true } });
+    await commit(store, 'models', { 'a.bin': CHANGED });
+    // Beside the old version it waits for the new one to be entered; in place for calls to end.
+    const call = inPlace ? runner.call('slow', 1e6) : Promise.reject(new Error('none'));
+    const outcomes = Promise.allSettled([call, runner.reload({ inPlace })]);
+    if (!inPlace) await eventually(() => device.info().allocatedBytes === 2 * WEIGHTS.length);
+    await runner.stop();
+    expect((await outcomes)[1]).toMatchObject({ status: 'rejected', reason: { code: 'CAIRN_CLOSED' } });
+    expect(device.info()).toMatchObject({ allocatedBytes: 0, lingeringBytes: 0 });
+  });
+
   it('to weights that cannot be entered fails, and the old ones stay in use, also after a restart', async () => {
     const store = await testStore();
     await commit(store, 'models', { 'a.bin': WEIGHTS });

@@ -8,8 +8,10 @@ export default defineModel({
   volume: ({ volume = 'models' }) => volume,
   path: ({ path = 'a.bin' }) => path,
   load: ({ load = {} }) => load,
-  enter({ weights, parameters, version }) {
+  async enter({ weights, parameters, version }) {
     if (parameters.failOnEnter) throw new Error('cannot enter');
+    // For ever, as far as a test can wait.
+    if (version > 1 && parameters.stuckOnReload) await new Promise((resolve) => setTimeout(resolve, 1e6));
     const file = weights.file();
     if (file.length > 0 && file[0] === 0xff) throw new Error('these weights are poison');
     console.log(`entered ${++entered}`);

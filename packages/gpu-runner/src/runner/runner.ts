@@ -10,6 +10,7 @@ import { gauge, metricsText, registryMetrics } from '../service/metrics-text.js'
 import { ModelService, type ServedModel } from '../service/model-service.js';
 import { Changes } from './changes.js';
 import type { Parameters } from './define-model.js';
+import { Versions, type Version } from './versions.js';
 import { Worker, type WorkerOptions } from './worker.js';
 
 export interface RunnerOptions extends Pick<
@@ -50,28 +51,16 @@ export interface ReloadResult {
   metrics: LoadMetrics;
 }
 
-interface Version {
-  number: number;
-  model: ServedModel;
-}
-
 /** Inference processes that share one copy of a model: started, kept running, given new versions, and stopped. */
 export class Runner implements AsyncDisposable {
   private readonly service: ModelService;
   private readonly device: Device;
   private readonly ownDevice: boolean;
   private readonly workers: Worker[] = [];
-  private request: ModelRequest | undefined;
-  /** The newest, and older ones that some process still uses. */
-  private versions: Version[] = [];
-  private loading: Promise<Version> | undefined;
-  /** How many there have been. */
-  private numbered = 0;
+  private readonly versions: Versions;
   private reloading: Promise<unknown> = Promise.resolve();
   /** While memory that processes use is being changed, and they have not heard of it. */
   private isChanging = false;
-  /** Settles when the memory has changed. */
-  private change: Promise<unknown> | undefined;
   private readonly changes = new Changes();
   /** Since the last start or reload began. */
   private failures: { worker: Worker; error: GpuError }[] = [];
@@ -81,6 +70,10 @@ export class Runner implements AsyncDisposable {
     this.ownDevice = options.device === undefined;
     this.device = options.device ?? new HostDevice();
     this.service = new ModelService({ store: options.store, registry: new Registry({ device: this.device }), device: this.device.id });
+    this.versions = new Versions(this.service, {
+      loaded: () => this.changes.changed(),
+      lost: () => this.workers.forEach((worker) => worker.abandon()),
+    });
   }
 
   /**
@@ -94,7 +87,7 @@ export class Runner implements AsyncDisposable {
       ...rest,
       module: String(module),
       parameters,
-      weights: (model: ModelRequest) => runner.weightsFor(model),
+      weights: (model: ModelRequest) => runner.versions.forProcess(model),
       onReady: () => runner.changes.changed(),
       onIdle: () => runner.changes.changed(),
       onFailure: (worker: Worker, error: GpuError) => {
@@ -146,12 +139,12 @@ export class Runner implements AsyncDisposable {
 
   private async reloadNow({ inPlace = false, ...work }: ReloadOptions): Promise<ReloadResult> {
     // None while a change that failed is being made good by a load.
-    await this.changes.until(() => this.versions.length > 0 || this.closing !== undefined);
-    const old = this.versions.at(-1);
-    if (old === undefined || this.request === undefined || this.closing !== undefined) throw new ClosedError('runner');
+    await this.changes.until(() => this.versions.newest !== undefined || this.closing !== undefined);
+    const old = this.versions.newest;
+    if (old === undefined || this.closing !== undefined) throw new ClosedError('runner');
     this.isChanging = inPlace;
     try {
-      const model = inPlace ? await this.changeInPlace(old, work) : await this.service.load(this.request, work);
+      const model = inPlace ? await this.changeInPlace(old, work) : await this.versions.load(work);
       return await this.moveTo(model, old, inPlace);
     } finally {
       this.isChanging = false;
@@ -166,13 +159,13 @@ export class Runner implements AsyncDisposable {
       if (model.lease !== old.model.lease) model.release();
       return { changed: false, version: old.number, snapshot, metrics: model.lease.metrics };
     }
-    const next = inPlace ? this.versions.at(-1)! : { number: ++this.numbered, model };
-    if (!inPlace) this.versions.push(next);
+    const next = inPlace ? this.versions.newest! : this.versions.add(model);
     this.failures = [];
     for (const worker of this.workers)
       if (worker.version !== undefined) worker.offer({ version: next.number, manifest: model.manifest, inPlace });
     try {
       await this.changes.until(() => {
+        if (this.closing !== undefined) throw new ClosedError('runner');
         // One that has ended is started again, with the new version.
         const failed = this.failures.find(({ worker }) => worker.version !== undefined);
         if (failed !== undefined) throw failed.error;
@@ -182,54 +175,33 @@ export class Runner implements AsyncDisposable {
       // What they have is not what it was: they start anew.
       if (inPlace) this.workers.filter(({ version }) => version !== next.number).forEach((worker) => worker.abandon());
       // Nobody could use it: processes that start later get the old one again.
-      else if (this.workers.every(({ version }) => version !== next.number)) {
-        this.versions = this.versions.filter((version) => version !== next);
-        model.release();
-      }
+      else if (this.workers.every(({ version }) => version !== next.number)) this.versions.drop(next);
       throw error;
     } finally {
-      this.releaseUnused();
+      this.versions.releaseBelow(Math.min(...this.workers.map(({ version }) => version ?? Infinity)));
     }
     return { changed: true, version: next.number, snapshot, metrics: model.lease.metrics };
   }
 
   /** Waits until no process uses the memory, and changes it. */
   private async changeInPlace(old: Version, work: Work): Promise<ServedModel> {
-    if (this.versions.length > 1) throw new NotInPlaceError('a process still uses the version before');
+    if (this.versions.count > 1) throw new NotInPlaceError('a process still uses the version before');
     const wake = (): void => this.changes.changed();
     work.signal?.addEventListener('abort', wake);
     try {
       await this.changes.until(() => {
         work.signal?.throwIfAborted();
+        if (this.closing !== undefined) throw new ClosedError('runner');
         return this.workers.every(({ isBusy }) => !isBusy);
       });
-      const change = this.update(old, work);
-      this.change = change;
-      return await change;
+      return await this.versions.changeInPlace(old, work);
     } finally {
-      this.change = undefined;
       work.signal?.removeEventListener('abort', wake);
     }
   }
 
-  /** Who waits for the change to end finds its outcome here: in `versions`, which may be empty. */
-  private async update(old: Version, work: Work): Promise<ServedModel> {
-    try {
-      const model = await this.service.update(old.model, work);
-      if (model.lease !== old.model.lease) this.versions = [{ number: ++this.numbered, model }];
-      return model;
-    } catch (error) {
-      if (!old.model.lease.held) {
-        this.versions = [];
-        this.loading = undefined;
-        for (const worker of this.workers) worker.abandon();
-      }
-      throw error;
-    }
-  }
-
   status(): RunnerStatus {
-    const newest = this.versions.at(-1);
+    const { newest } = this.versions;
     return {
       version: newest?.number ?? 0,
       snapshot: newest?.model.origin.snapshot,
@@ -265,7 +237,7 @@ export class Runner implements AsyncDisposable {
     return (this.closing ??= (async () => {
       await Promise.all(this.workers.map((worker) => worker.stop(options)));
       this.changes.changed();
-      for (const { model } of this.versions.splice(0)) model.release();
+      this.versions.releaseAll();
       await this.service.registry.close();
       if (this.ownDevice) await this.device.close();
     })());
@@ -273,27 +245,5 @@ export class Runner implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
-  }
-
-  /** All processes ask for the same model: the first loads it, and one that is started later gets the version of the others. */
-  private async weightsFor(request: ModelRequest): Promise<{ version: number; manifest: ServedModel['manifest'] }> {
-    this.request ??= request;
-    await this.change?.catch(() => undefined);
-    this.loading ??= this.service.load(this.request).then((model) => {
-      const version = { number: ++this.numbered, model };
-      this.versions.push(version);
-      this.changes.changed();
-      return version;
-    });
-    this.loading.catch(() => (this.loading = undefined));
-    await this.loading;
-    const { number, model } = this.versions.at(-1)!;
-    return { version: number, manifest: model.manifest };
-  }
-
-  private releaseUnused(): void {
-    const oldest = Math.min(this.versions.at(-1)!.number, ...this.workers.map(({ version }) => version ?? Infinity));
-    for (const { number, model } of this.versions) if (number < oldest) model.release();
-    this.versions = this.versions.filter(({ number }) => number >= oldest);
   }
 }

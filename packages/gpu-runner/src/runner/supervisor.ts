@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { createInterface } from 'node:readline';
+import { systemClock, type Clock } from './clock.js';
 
 export interface SupervisorOptions {
   /** Stands before each line of the process's output. */
@@ -17,6 +18,8 @@ export interface SupervisorOptions {
   /** Whether a process that ended is started again. Default: unless it ended with 0. */
   restart?: 'always' | 'on-failure' | 'never';
   onExit?: (ending: Ending) => void;
+  /** Default: the system's. */
+  clock?: Clock;
 }
 
 /** How a process ended. `error` when it did not start at all. */
@@ -65,10 +68,10 @@ export class Supervisor {
   }
 
   private async run(): Promise<Ending> {
-    const { restart = 'on-failure', backoffMs = {}, steadyMs = DEFAULT_STEADY_MS } = this.options;
+    const { restart = 'on-failure', backoffMs = {}, steadyMs = DEFAULT_STEADY_MS, clock = systemClock } = this.options;
     const { first = DEFAULT_FIRST_MS, longest = DEFAULT_LONGEST_MS } = backoffMs;
-    for (let pause = first; ;) {
-      const start = performance.now();
+    for (let pause = Math.min(first, longest); ;) {
+      const start = clock.nowMs();
       const ending = await this.runOnce();
       this.options.onExit?.(ending);
       const failed = ending.code !== 0;
@@ -78,9 +81,9 @@ export class Supervisor {
         this.state = 'stopped';
         return ending;
       }
-      if (performance.now() - start >= steadyMs) pause = first;
+      if (clock.nowMs() - start >= steadyMs) pause = Math.min(first, longest);
       this.state = 'waiting';
-      await sleep(pause, this.stopping.signal);
+      await clock.sleep(pause, this.stopping.signal);
       if (this.stopping.signal.aborted) {
         this.state = 'stopped';
         return ending;
@@ -119,17 +122,4 @@ export class Supervisor {
 function prefix(source: Readable | null, target: Writable, name: string): void {
   if (source === null) return;
   createInterface({ input: source, crlfDelay: Infinity }).on('line', (line) => target.write(`[${name}] ${line}\n`));
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const timer = setTimeout(end, ms);
-    function end(): void {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    }
-    signal.addEventListener('abort', end);
-  });
 }
