@@ -81,15 +81,16 @@ static void *run_stream(void *argument) {
   return NULL;
 }
 
-static bool is_stream(CUstream wanted) {
-  struct CUstream_st *stream = streams;
-  while (stream != NULL && stream != wanted) stream = stream->next;
-  return stream != NULL;
+/* Where the list names it; at the end, which is NULL, when it is no stream. */
+static struct CUstream_st **place_of(CUstream wanted) {
+  struct CUstream_st **at = &streams;
+  while (*at != NULL && *at != wanted) at = &(*at)->next;
+  return at;
 }
 
 static CUresult enqueue(CUstream stream, struct operation wanted) {
   pthread_mutex_lock(&lock);
-  if (!is_stream(stream)) {
+  if (*place_of(stream) == NULL) {
     pthread_mutex_unlock(&lock);
     return CUDA_ERROR_INVALID_HANDLE;
   }
@@ -139,7 +140,7 @@ EXPORTED CUresult cuStreamSynchronize(CUstream stream) {
   CALL(cuStreamSynchronize);
   NEEDS_CONTEXT();
   pthread_mutex_lock(&lock);
-  bool known = is_stream(stream);
+  bool known = *place_of(stream) != NULL;
   if (known) drain(stream);
   CUresult fault = known ? stream->context->fault : CUDA_ERROR_INVALID_HANDLE;
   pthread_mutex_unlock(&lock);
@@ -150,10 +151,9 @@ EXPORTED CUresult cuStreamDestroy_v2(CUstream stream) {
   CALL(cuStreamDestroy_v2);
   NEEDS_CONTEXT();
   pthread_mutex_lock(&lock);
-  bool known = is_stream(stream);
+  struct CUstream_st **at = place_of(stream);
+  bool known = *at != NULL;
   if (known) {
-    struct CUstream_st **at = &streams;
-    while (*at != stream) at = &(*at)->next;
     *at = stream->next;
     counts.streams--;
     stream->ending = true;

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import type { DeviceInfo } from '../device/device.js';
 import { GpuError } from '../errors.js';
-import { loadWithDescriptors } from './descriptor-client.js';
+import { receiveDescriptors } from './descriptor-client.js';
 import { PROTOCOL_VERSION, type Manifest } from './manifest.js';
 import {
   fromWire,
@@ -18,7 +18,7 @@ import {
   type Request,
   type WireError,
 } from './messages.js';
-import { defaultSocketPath } from './socket-path.js';
+import { checkSocketPath, defaultSocketPath } from './socket-path.js';
 
 type Body<Op extends Request['op']> = Omit<Extract<Request, { op: Op }>, 'id' | 'op'>;
 
@@ -61,8 +61,9 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
     this.failure = noDaemon(`'${socketPath}': it hung up`);
   }
 
-  /** @throws GpuError `CAIRN_GPU_NO_DAEMON`, `CAIRN_GPU_REFUSED`, `CAIRN_GPU_PROTOCOL` */
+  /** @throws GpuError `CAIRN_GPU_NO_DAEMON`, `CAIRN_GPU_REFUSED`, `CAIRN_GPU_PROTOCOL`; InvalidArgumentError */
   static async connect(socketPath: string = defaultSocketPath()): Promise<Client> {
+    checkSocketPath(socketPath);
     const socket = await new Promise<Socket>((resolve, reject) => {
       const opening = connect(socketPath, () => resolve(opening)).once('error', (error) =>
         reject(noDaemon(`'${socketPath}': ${error.message}`)),
@@ -74,9 +75,7 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
   }
 
   async load(model: ModelRequest, options: { watch?: boolean } = {}): Promise<RemoteModel> {
-    // Descriptors of GPU memory have to be received: no path opens them.
-    if (this.device?.backing === 'cuda-vmm') return this.receiveModel(model, options);
-    const { lease, shared, manifest } = (await this.request('load', { model, ...options })) as unknown as Answers['load'];
+    const { lease, shared, manifest: named } = (await this.request('load', { model, ...options })) as unknown as Answers['load'];
     const descriptors: number[] = [];
     let held = true;
     const release = (): void => {
@@ -86,36 +85,20 @@ export class Client extends EventEmitter<{ newVersion: [NewVersion]; close: [] }
       this.models.delete(remote);
       this.request('release', { lease }).catch(() => undefined);
     };
-    const remote: RemoteModel = { lease, shared, manifest, descriptors, release, [Symbol.dispose]: release };
+    const remote = { lease, shared, manifest: named, descriptors, release, [Symbol.dispose]: release };
     try {
+      // Descriptors of GPU memory have to be received: no path opens them.
+      if (this.device?.backing === 'cuda-vmm') {
+        const received = await receiveDescriptors(this.socketPath, { ...model, ref: named.snapshot });
+        remote.manifest = received.manifest;
+        descriptors.push(...received.descriptors);
+      }
       // Memory of a GPU that is shared by handles is in no file.
-      for (const { path } of manifest.regions) if (path !== undefined) descriptors.push(fs.openSync(path, 'r'));
+      for (const { path } of named.regions) if (path !== undefined) descriptors.push(fs.openSync(path, 'r'));
     } catch (error) {
       release();
       throw error;
     }
-    this.models.add(remote);
-    return remote;
-  }
-
-  /** Over a connection of its own; the lease on this one is what is watched. */
-  private async receiveModel(model: ModelRequest, options: { watch?: boolean }): Promise<RemoteModel> {
-    const { lease, shared, manifest: found } = (await this.request('load', { model, ...options })) as unknown as Answers['load'];
-    const endLease = (): void => void this.request('release', { lease }).catch(() => undefined);
-    const received = await loadWithDescriptors(this.socketPath, { ...model, ref: found.snapshot }).catch((error: unknown) => {
-      endLease();
-      throw error;
-    });
-    const { answer, descriptors } = received;
-    let held = true;
-    const release = (): void => {
-      if (!held) return;
-      held = false;
-      received.close();
-      this.models.delete(remote);
-      endLease();
-    };
-    const remote: RemoteModel = { lease, shared, manifest: answer.manifest, descriptors, release, [Symbol.dispose]: release };
     this.models.add(remote);
     return remote;
   }

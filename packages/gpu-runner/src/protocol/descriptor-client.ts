@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { PROTOCOL_VERSION } from './manifest.js';
+import { PROTOCOL_VERSION, type Manifest } from './manifest.js';
 import {
   fromWire,
   LineReader,
@@ -15,18 +15,17 @@ import { receive, stopReading } from './unix-socket.js';
 
 const READ_BYTES = 1 << 16;
 
-/** A model with the descriptors that its regions came with. Closing it closes them and ends the lease. Idempotent. */
+/** A model with the descriptors that its regions came with, which are the caller's to close. */
 export interface ReceivedModel {
-  answer: Answers['load'];
-  descriptors: readonly number[];
-  close(): void;
+  manifest: Manifest;
+  descriptors: number[];
 }
 
 /**
- * Loads a model over a connection of its own, on which descriptors arrive: Node would drop them, so it is not let near. The lease lasts
- * as long as the connection.
+ * Gets a model over a connection of its own, on which descriptors arrive: Node would drop them, so it is not let near. The connection
+ * ends here, and its lease: the caller has another one, which so can be the only one.
  */
-export async function loadWithDescriptors(socketPath: string, model: ModelRequest): Promise<ReceivedModel> {
+export async function receiveDescriptors(socketPath: string, model: ModelRequest): Promise<ReceivedModel> {
   const socket = await new Promise<Socket>((resolve, reject) => {
     const opening = connect(socketPath).once('error', reject);
     opening.pause();
@@ -35,20 +34,18 @@ export async function loadWithDescriptors(socketPath: string, model: ModelReques
   socket.on('error', () => undefined);
   stopReading(socket);
   const descriptors: number[] = [];
-  const close = (): void => {
-    for (const descriptor of descriptors.splice(0)) fs.closeSync(descriptor);
-    socket.destroy();
-  };
   try {
     socket.write(JSON.stringify({ cairn: PROTOCOL_VERSION, id: 1, op: 'load', descriptors: true, model }) + '\n');
     for await (const message of messages(socket, descriptors)) {
       if (message['error'] !== undefined) throw fromWire(message['error'] as WireError);
-      if (message['id'] === 1) return { answer: message as unknown as Answers['load'], descriptors, close };
+      if (message['id'] === 1) return { manifest: (message as unknown as Answers['load']).manifest, descriptors };
     }
     throw protocolError('the end of the connection');
   } catch (error) {
-    close();
+    for (const descriptor of descriptors) fs.closeSync(descriptor);
     throw error;
+  } finally {
+    socket.destroy();
   }
 }
 

@@ -1,11 +1,12 @@
 import fs from 'node:fs';
 import { createServer, connect, type Server, type Socket } from 'node:net';
+import { InvalidArgumentError } from '@cairn/core';
 import type { Device } from '../device/device.js';
 import { GpuError } from '../errors.js';
 import type { ModelService } from '../service/model-service.js';
 import { Connection } from './connection.js';
 import { toWire } from './messages.js';
-import { makeSocketFolder } from './socket-path.js';
+import { checkSocketPath, makeSocketFolder } from './socket-path.js';
 import { peerOf } from './unix-socket.js';
 
 export interface DaemonOptions {
@@ -31,15 +32,18 @@ export class Daemon implements AsyncDisposable {
     this.server = createServer((socket) => this.accept(socket));
   }
 
-  /** @throws GpuError when a daemon listens there already */
+  /** @throws GpuError when a daemon listens there already; InvalidArgumentError when nobody can listen there */
   static async listen(options: DaemonOptions): Promise<Daemon> {
     const daemon = new Daemon(options);
+    checkSocketPath(options.socketPath);
     makeSocketFolder(options.socketPath);
     await removeStale(options.socketPath);
     await new Promise<void>((resolve, reject) => {
-      daemon.server.once('error', reject);
+      const fail = ({ message }: Error): void =>
+        reject(new InvalidArgumentError(`cannot listen on '${options.socketPath}': ${message}`, 'choose another socket with --socket'));
+      daemon.server.once('error', fail);
       daemon.server.listen(options.socketPath, () => {
-        daemon.server.off('error', reject);
+        daemon.server.off('error', fail);
         resolve();
       });
     });
@@ -85,9 +89,12 @@ function refused(uid: number): GpuError {
   });
 }
 
-/** A daemon that was killed leaves its socket's name behind. */
+/** A daemon that was killed leaves its socket's name behind. Anything else of that name is not ours to remove. */
 async function removeStale(socketPath: string): Promise<void> {
-  if (!fs.existsSync(socketPath)) return;
+  const found = fs.lstatSync(socketPath, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket())
+    throw new InvalidArgumentError(`cannot listen on '${socketPath}': something else is there`, 'choose another socket with --socket');
   const answers = await new Promise<boolean>((resolve) => {
     const probe = connect(socketPath, () => resolve(true)).on('error', () => resolve(false));
     probe.once('close', () => probe.destroy());
