@@ -10,8 +10,9 @@ export interface ModelFlags {
 }
 
 export async function loadModel(place: string, { socket, include, tensors, hold }: ModelFlags): Promise<void> {
+  const request = parsePlace(place, requestFlags({ include, tensors }));
   using client = await Client.connect(socket);
-  const model = await client.load(parsePlace(place, requestFlags({ include, tensors })));
+  const model = await client.load(request);
   print({ shared: model.shared, manifest: model.manifest });
   if (hold === true) await untilAsked();
 }

@@ -1,5 +1,5 @@
 import { isCairnError } from '@cairn/core';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { version } from '../version.js';
 import { listModels, loadModel, printMetrics } from './client-commands.js';
 import { exitCodeFor } from './exit-codes.js';
@@ -34,7 +34,7 @@ function program(exit: (code: number) => void): Command {
     .option('--socket <path>', 'where to listen (default: CAIRN_GPU_SOCKET, else one of this user)')
     .option('--device <id>', "where models go: 'host', or a GPU as 'cuda:0'", 'host')
     .option('--budget <bytes>', 'the most memory for models; K, M, G, T are powers of 1024', bytes)
-    .option('--metrics-port <port>', 'serve Prometheus metrics on 127.0.0.1', Number)
+    .option('--metrics-port <port>', 'serve Prometheus metrics on 127.0.0.1; 0: any port that is free', whole(0, 65_535))
     .option('--preload <place...>', 'models to load at once')
     .action(serve);
   const model = (name: string, description: string): Command =>
@@ -53,13 +53,29 @@ function program(exit: (code: number) => void): Command {
   model('run', 'run a command that inherits a model; {} in its arguments is the path of the first file')
     .argument('<command...>', 'after --')
     .option('--store <dir>', 'load it here when no daemon listens')
-    .option('-n, --processes <count>', 'how many of it', Number, 1)
-    .option('--restart <when>', 'always, on-failure or never', 'on-failure')
-    .option('--grace <seconds>', 'between the request to end and the end', Number, 10)
+    .option('-n, --processes <count>', 'how many of it', whole(1, 1000), 1)
+    .addOption(
+      new Option('--restart <when>', 'start it again when it ended').choices(['always', 'on-failure', 'never']).default('on-failure'),
+    )
+    .option('--grace <seconds>', 'between the request to end and the end', seconds, 10)
     .action(async (place: string, words: string[], options: Parameters<typeof runCommand>[2]) =>
       exit(await runCommand(place, words, options)),
     );
   return root;
+}
+
+function whole(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < least || value > most) throw new InvalidArgumentError(`give a number from ${least} to ${most}`);
+    return value;
+  };
+}
+
+function seconds(text: string): number {
+  // What a timer can wait.
+  if (!/^\d+(\.\d+)?$/.test(text) || Number(text) > 2_000_000) throw new InvalidArgumentError('give a number of seconds');
+  return Number(text);
 }
 
 function bytes(text: string): number {
