@@ -1,4 +1,4 @@
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { withWorkFolder } from '../context.js';
 import { soleFile } from '../datasets/dataset.js';
 import { settle, warm } from '../measure/conditions.js';
@@ -6,10 +6,10 @@ import { interleave } from '../measure/rounds.js';
 import type { Contestant } from '../measure/rounds.js';
 import { Subject } from '../subject/client.js';
 import type { LoadTarget } from '../subject/models.js';
-import { openFreshStore } from './cairn.js';
 import type { InProcess } from './cairn.js';
 import { rate, ratio } from './findings.js';
 import type { Row, Series } from './row.js';
+import { names, oneAndTwoWorkers } from './verified-reads.js';
 
 const PLAIN = 'fs.read, 8 at once';
 const TITLES = { slots: 'Time, into slots', host: 'Time, into host memory' } as const satisfies Record<LoadTarget, string>;
@@ -24,16 +24,10 @@ export const modelLoadRow: Row = {
     return withWorkFolder(context, 'model-load', async (dir) => {
       await using one = new Subject();
       await using two = new Subject();
-      const stores: InProcess[] = [
-        { context, subject: one, name: names.worker(1), dir: join(dir, 'one'), workers: 1, compression: 'none' },
-        { context, subject: two, name: names.worker(2), dir: join(dir, 'two'), workers: 2, compression: 'none' },
-      ];
-      for (const store of stores) {
-        await openFreshStore(store);
-        await store.subject.call('storeFolder', store.dir, data.dir);
-        // Memory and slots that were used before, as in a daemon that has been running for a while.
-        for (const target of ['slots', 'host'] as const) await store.subject.call('loadModel', store.dir, basename(file), target, true);
-      }
+      const stores = await oneAndTwoWorkers(context, dir, data, [one, two]);
+      // Memory and slots that were used before, as in a daemon that has been running for a while.
+      for (const { subject, dir: store } of stores)
+        for (const target of ['slots', 'host'] as const) await subject.call('loadModel', store, basename(file), target, true);
       const measure = (target: LoadTarget): Promise<Series> =>
         interleave({ title: TITLES[target], unit: 'ms', rounds: flags.rounds, bytes: data.bytes, log }, [
           ...stores.flatMap((store) => [loading(store, file, target, true), loading(store, file, target, false)]),
@@ -58,12 +52,6 @@ export const modelLoadRow: Row = {
       };
     });
   },
-};
-
-const names = {
-  worker: (workers: number): string => `cairn, ${workers} worker${workers === 1 ? '' : 's'}`,
-  verified: (workers: number): string => `${names.worker(workers)}, verified`,
-  unverified: (workers: number): string => `${names.worker(workers)}, unverified`,
 };
 
 function loading({ subject, dir, workers }: InProcess, file: string, target: LoadTarget, verify: boolean): Contestant {

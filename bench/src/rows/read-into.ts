@@ -1,4 +1,4 @@
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { withWorkFolder } from '../context.js';
 import { soleFile } from '../datasets/dataset.js';
 import { settle, warm } from '../measure/conditions.js';
@@ -6,10 +6,10 @@ import { interleave } from '../measure/rounds.js';
 import type { Contestant } from '../measure/rounds.js';
 import { Subject } from '../subject/client.js';
 import type { TargetKind } from '../subject/reads.js';
-import { openFreshStore } from './cairn.js';
 import type { InProcess } from './cairn.js';
 import { rate, ratio } from './findings.js';
 import type { Row, Series } from './row.js';
+import { names, oneAndTwoWorkers } from './verified-reads.js';
 
 const KINDS: readonly TargetKind[] = ['SharedArrayBuffer', 'ArrayBuffer'];
 
@@ -23,15 +23,8 @@ export const readIntoRow: Row = {
     return withWorkFolder(context, 'read', async (dir) => {
       await using one = new Subject();
       await using two = new Subject();
-      const stores: InProcess[] = [
-        { context, subject: one, name: names.worker(1), dir: join(dir, 'one'), workers: 1, compression: 'none' },
-        { context, subject: two, name: names.worker(2), dir: join(dir, 'two'), workers: 2, compression: 'none' },
-      ];
-      for (const store of stores) {
-        await openFreshStore(store);
-        await store.subject.call('storeFolder', store.dir, data.dir);
-        for (const kind of KINDS) await store.subject.call('makeTarget', kind, data.bytes);
-      }
+      const stores = await oneAndTwoWorkers(context, dir, data, [one, two]);
+      for (const { subject } of stores) for (const kind of KINDS) await subject.call('makeTarget', kind, data.bytes);
       const series: Series[] = [];
       for (const kind of KINDS) {
         const contestants = [
@@ -51,12 +44,12 @@ export const readIntoRow: Row = {
           ...rate(shared, names.verified(1), 'verified, 1 worker, SharedArrayBuffer', 'read/verified'),
           ...rate(shared, names.verified(2), 'verified, 2 workers, SharedArrayBuffer'),
           ...ratio(shared, names.verified(1), names.verified(2), 'verified: two workers against one', 'workers/read'),
-          ...ratio(shared, names.plain(1), names.verified(1), 'verified, 1 worker: rate over plain fs.read'),
-          ...ratio(shared, names.plain(1), names.unverified(1), 'unverified, 1 worker: rate over plain fs.read', 'read/unverified'),
-          ...ratio(shared, names.plain(2), names.unverified(2), 'unverified, 2 workers: rate over two plain fs.reads'),
+          ...ratio(shared, plainName(1), names.verified(1), 'verified, 1 worker: rate over plain fs.read'),
+          ...ratio(shared, plainName(1), names.unverified(1), 'unverified, 1 worker: rate over plain fs.read', 'read/unverified'),
+          ...ratio(shared, plainName(2), names.unverified(2), 'unverified, 2 workers: rate over two plain fs.reads'),
           ...rate(plain, names.verified(1), 'verified, 1 worker, ArrayBuffer'),
-          ...ratio(plain, names.plain(1), names.verified(1), 'verified, 1 worker, ArrayBuffer: rate over plain fs.read'),
-          ...ratio(plain, names.plain(1), names.unverified(1), 'unverified, 1 worker, ArrayBuffer: rate over plain fs.read'),
+          ...ratio(plain, plainName(1), names.verified(1), 'verified, 1 worker, ArrayBuffer: rate over plain fs.read'),
+          ...ratio(plain, plainName(1), names.unverified(1), 'unverified, 1 worker, ArrayBuffer: rate over plain fs.read'),
         ],
         missing: [],
       };
@@ -64,12 +57,7 @@ export const readIntoRow: Row = {
   },
 };
 
-const names = {
-  worker: (workers: number): string => `cairn, ${workers} worker${workers === 1 ? '' : 's'}`,
-  verified: (workers: number): string => `${names.worker(workers)}, verified`,
-  unverified: (workers: number): string => `${names.worker(workers)}, unverified`,
-  plain: (threads: number): string => (threads === 1 ? 'fs.readSync' : `fs.read, ${threads} at once`),
-};
+const plainName = (threads: number): string => (threads === 1 ? 'fs.readSync' : `fs.read, ${threads} at once`);
 
 function reading({ subject, dir, workers }: InProcess, file: string, kind: TargetKind, verify: boolean): Contestant {
   return {
@@ -87,7 +75,7 @@ function reading({ subject, dir, workers }: InProcess, file: string, kind: Targe
 
 function plainRead(subject: Subject, file: string, kind: TargetKind, threads: number): Contestant {
   return {
-    name: names.plain(threads),
+    name: plainName(threads),
     command: threads === 1 ? 'fs.readSync(fd, target, …)' : `${threads} × fileHandle.read(target, …), a part each`,
     async prepare() {
       await warm(dirname(file));
