@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { StoreOptions } from '@cairn/core';
@@ -6,6 +6,7 @@ import { StoreEngine } from '../../packages/core/dist/store/engine.js';
 import { StoreHandle } from '../../packages/core/dist/store/store.js';
 import { DirectPublisher } from './direct-publisher.js';
 import type { Listing } from './simulated-disk.js';
+import type { Content } from './simulated-file.js';
 
 /** Where many small files cost least. */
 const MEMORY = '/dev/shm';
@@ -36,9 +37,12 @@ export class Materializer {
     this.kept.clear();
   }
 
-  private keep({ digest, bytes }: { digest: string; bytes: Buffer }): string {
+  private keep({ digest, bytes, mtimeNs }: Content): string {
     const path = join(this.dir, digest);
-    if (!this.kept.has(digest)) writeFileSync(path, bytes, { mode: 0o600 });
+    if (!this.kept.has(digest)) {
+      writeFileSync(path, bytes, { mode: 0o600 });
+      if (mtimeNs !== undefined) utimesSync(path, Number(mtimeNs) / 1e9, Number(mtimeNs) / 1e9);
+    }
     this.kept.add(digest);
     return path;
   }

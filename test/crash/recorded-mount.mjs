@@ -16,7 +16,7 @@ const root = join(dir, 'disk');
 const storeDir = join(root, 'store');
 const folder = join(root, 'folder');
 mkdirSync(root);
-const options = { root, trace: trace.folder, index: join(storeDir, 'index', 'data.mdb'), written: true };
+const options = { root, trace: trace.folder, index: join(storeDir, 'index', 'data.mdb'), timed: true };
 const store = await openStoreOn({ durable: true, module, options }, storeDir, { workers: 1 });
 let steps = 0;
 const step = async (work) => {

@@ -77,7 +77,7 @@ export class SimulatedDisk {
         this.bind(entry.path, new Folder());
         return true;
       case 'adopt':
-        return this.adopt(entry.path, this.trace.bytes(entry.bytes), entry.synced);
+        return this.adopt(entry.path, this.trace.bytes(entry.bytes), entry);
       case 'link':
         this.bind(entry.to, this.find(entry.path));
         return true;
@@ -152,9 +152,9 @@ export class SimulatedDisk {
     });
   }
 
-  private adopt(path: string, bytes: Buffer, synced: boolean): boolean {
+  private adopt(path: string, bytes: Buffer, { synced, mtimeNs }: { synced: boolean; mtimeNs?: string }): boolean {
     if (this.find(path) !== null) return false;
-    const file = new SimulatedFile();
+    const file = new SimulatedFile(mtimeNs === undefined ? undefined : BigInt(mtimeNs));
     file.write(bytes, 0);
     if (synced) file.settle();
     this.bind(path, file);

@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto';
 /** What a device writes as a whole. */
 const SECTOR_BYTES = 512;
 
-/** A file's bytes, known by their digest. */
+/** A file's bytes, known by their digest, in which the time has its part. */
 export interface Content {
   readonly digest: string;
   readonly bytes: Buffer;
+  /** When it was written, where that matters. */
+  readonly mtimeNs?: bigint;
 }
 
 /** Bytes that were written to a file and may be on the disk, or not; parts of one sector each. */
@@ -29,6 +31,12 @@ export class SimulatedFile {
   private stable: Buffer = Buffer.alloc(0);
   private pieces: Piece[] = [];
   private readonly made = new Map<Fate, Content>();
+  /** File systems keep times without the bytes. */
+  private readonly mtimeNs: bigint | undefined;
+
+  constructor(mtimeNs?: bigint) {
+    this.mtimeNs = mtimeNs;
+  }
 
   /** Whether anything of it could be lost. */
   get isPending(): boolean {
@@ -69,7 +77,13 @@ export class SimulatedFile {
     const known = this.made.get(this.isPending ? fate : 'kept');
     if (known !== undefined) return known;
     const bytes = this.isPending ? this.bytesOf(fate) : this.stable;
-    const content = { digest: createHash('sha256').update(bytes).digest('hex').slice(0, 40), bytes };
+    const { mtimeNs } = this;
+    const digest = createHash('sha256')
+      .update(bytes)
+      .update(String(mtimeNs ?? ''))
+      .digest('hex')
+      .slice(0, 40);
+    const content = { digest, bytes, ...(mtimeNs === undefined ? {} : { mtimeNs }) };
     this.made.set(this.isPending ? fate : 'kept', content);
     return content;
   }

@@ -15,7 +15,7 @@ export type TraceEntry =
   | { op: 'write'; file: string; at: number; bytes: string }
   | { op: 'sync' | 'synced'; file: string; id: string }
   | { op: 'mkdir' | 'adopt-folder' | 'unlink'; path: string }
-  | { op: 'adopt'; path: string; bytes: string; synced: boolean }
+  | { op: 'adopt'; path: string; bytes: string; synced: boolean; mtimeNs?: string }
   | { op: 'rename' | 'link'; path: string; to: string }
   | { op: 'sync-folder' | 'folder-synced'; path: string; id: string; made?: true }
   | { op: 'index'; path: string; bytes: string }

@@ -10,9 +10,9 @@ import { Trace } from './trace-file.mjs';
  * before it began, which is never more than what the real one covers.
  *
  * Options: `root`, the folder that paths are told in · `trace`, see `Trace` · `index`, path of the index's data file ·
- * `written`: true when files that come from elsewhere are taken to be on the disk
+ * `timed`: true when the times of files that come from elsewhere are told as well
  */
-export default function tracingDisk(inner, { root, trace: folder, index, written = false }) {
+export default function tracingDisk(inner, { root, trace: folder, index, timed = false }) {
   const trace = new Trace(folder);
   const told = (path) => relative(root, path);
   /** Paths that this thread made through this disk; what others made is found in the trace all the same. */
@@ -21,12 +21,15 @@ export default function tracingDisk(inner, { root, trace: folder, index, written
   /** A file that was not made through this disk, as a restored one: its bytes are what they are now, and nobody has synced them. */
   const adopt = (path, synced) => {
     if (made.has(path)) return;
-    const stat = lstatSync(path, { throwIfNoEntry: false });
+    const stat = lstatSync(path, { throwIfNoEntry: false, bigint: true });
     if (stat?.isDirectory() === true) {
       trace.add({ op: 'adopt-folder', path: told(path) });
       // Only LMDB makes folders of its own, and syncs what it writes.
       for (const name of readdirSync(path)) if (name !== 'lock.mdb') adopt(join(path, name), true);
-    } else if (stat?.isFile() === true) trace.add({ op: 'adopt', path: told(path), bytes: trace.keep(readFileSync(path)), synced });
+    } else if (stat?.isFile() === true) {
+      const times = timed ? { mtimeNs: String(stat.mtimeNs) } : {};
+      trace.add({ op: 'adopt', path: told(path), bytes: trace.keep(readFileSync(path)), synced, ...times });
+    }
   };
   const recordIndex = () => {
     const name = trace.unique();
@@ -64,13 +67,13 @@ export default function tracingDisk(inner, { root, trace: folder, index, written
       }
     },
     rename(from, to) {
-      adopt(from, written);
+      adopt(from, false);
       inner.rename(from, to);
       if (made.delete(from)) made.add(to);
       trace.add({ op: 'rename', path: told(from), to: told(to) });
     },
     link(from, to) {
-      adopt(from, written);
+      adopt(from, false);
       inner.link(from, to);
       if (made.has(from)) made.add(to);
       trace.add({ op: 'link', path: told(from), to: told(to) });

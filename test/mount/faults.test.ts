@@ -1,5 +1,6 @@
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Mount, Store } from '@cairn/core';
+import type { Mount, MountOptions, Store } from '@cairn/core';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
 import { writeAll } from '../contract/support.js';
@@ -42,17 +43,27 @@ class FaultyMount {
     await volume.commit();
   }
 
-  async open(): Promise<void> {
-    this.mount = await (await this.store.volumes.fromName('v')).mount(this.folder);
+  async open(options: MountOptions = {}): Promise<void> {
+    this.mount = await (await this.store.volumes.fromName('v')).mount(this.folder, options);
+  }
+
+  /** Lets the `n`-th call from now on fail. */
+  arm(n: number): void {
+    Atomics.store(this.count, 0, FAIL_AT - n);
+  }
+
+  /** Ends all faults; tells whether there was one. */
+  disarm(): boolean {
+    return Atomics.exchange(this.count, 0, 0) >= FAIL_AT;
   }
 
   /** Lets the n-th disk call of `work` fail, for n = 1 and so on until it comes through; after each the work is done again. */
   async failEach(code: string, first: number, before: (i: number) => Promise<void>, work: () => Promise<unknown>): Promise<number> {
     for (let n = first, failures = 0; ; n += STRIDE) {
       await before(n);
-      Atomics.store(this.count, 0, FAIL_AT - n);
+      this.arm(n);
       const failure = await failureOf(work());
-      const fired = Atomics.exchange(this.count, 0, 0) >= FAIL_AT;
+      const fired = this.disarm();
       if (failure === undefined) {
         expect(fired, `call ${n} failed, and nobody was told`).toBe(false);
         return failures;
@@ -64,78 +75,134 @@ class FaultyMount {
   }
 }
 
-describe.each([
+const ERRORS = [
   ['ENOSPC', 'ENOSPC', 1],
   ['EIO', 'EIO', 2],
   ['short', 'ENOSPC', 3],
-] as const)('when a disk call fails by %s, it is told, no edit is lost, and the same call works when repeated', (error, code, first) => {
-  test('mounting', async () => {
+] as const;
+
+describe.each(ERRORS)(
+  'when a disk call fails by %s, it is told, no edit is lost, and the same call works when repeated',
+  (error, code, first) => {
+    test('mounting', async () => {
+      const faulty = await FaultyMount.make(error);
+      await faulty.commit({ a: 'a', 'd/b': 'b', 'd/e/c': 'c' });
+      const failures = await faulty.failEach(
+        code,
+        first,
+        async () => {
+          if ((await failureOf(faulty.open())) === undefined) await faulty.mount.close({ removeFiles: true });
+        },
+        async () => {
+          await faulty.open();
+          await faulty.mount.close();
+        },
+      );
+      expect(failures).toBeGreaterThan(1);
+      await faulty.open();
+      expect(folder(faulty.folder)).toEqual({ a: 'a', 'd/b': 'b', 'd/e/c': 'c' });
+      expect(temporaries(faulty.folder)).toEqual([]);
+      expect(await faulty.mount.status()).toMatchObject({ added: [], modified: [], removed: [] });
+    }, 120_000);
+
+    test('committing', async () => {
+      const faulty = await FaultyMount.make(error);
+      await faulty.commit({ a: 'a', b: 'b' });
+      await faulty.open();
+      const failures = await faulty.failEach(
+        code,
+        first,
+        async (i) => {
+          edit(faulty.folder, { a: `a ${i}`, [`new/${i}`]: `${i}` });
+          await faulty.commit({ b: `theirs ${i}`, [`theirs/${i}`]: 'x' });
+        },
+        async () => {
+          const mine = folder(faulty.folder);
+          try {
+            await faulty.mount.commit();
+          } finally {
+            expect(folder(faulty.folder)).toEqual(mine);
+          }
+          const { b: _b, ...rest } = mine;
+          expect(await headOf(await faulty.store.volumes.fromName('v'))).toMatchObject(rest);
+        },
+      );
+      expect(failures).toBeGreaterThan(3);
+      expect(await faulty.mount.status()).toMatchObject({ added: [], modified: [], removed: [] });
+    }, 120_000);
+
+    test('reloading', async () => {
+      const faulty = await FaultyMount.make(error);
+      await faulty.commit({ a: 'a', b: 'b', mine: 'x', 'd/e': 'e' });
+      await faulty.open();
+      edit(faulty.folder, { mine: 'edited', own: 'own' });
+      let theirs: Record<string, string> = {};
+      const failures = await faulty.failEach(
+        code,
+        first,
+        async (i) => {
+          theirs = { a: `a ${i}`, b: 'b', 'd/e': `e ${i}`, [`n${i}/x`]: 'x' };
+          await faulty.commit(theirs);
+        },
+        async () => {
+          await faulty.mount.reload();
+          expect(folder(faulty.folder)).toMatchObject({ ...theirs, mine: 'edited', own: 'own' });
+        },
+      );
+      expect(failures).toBeGreaterThan(3);
+      expect(temporaries(faulty.folder)).toEqual([]);
+      expect(await faulty.mount.status()).toMatchObject({ added: ['own'], modified: ['mine'], removed: [], behind: 0 });
+    }, 120_000);
+  },
+);
+
+describe.each(ERRORS.filter(([error]) => STRIDE === 1 || error === 'EIO'))('when a disk call fails by %s', (error, code, first) => {
+  test('while a mount is closed with a last commit, the folder keeps what could not be committed, and the next owner commits it', async () => {
     const faulty = await FaultyMount.make(error);
-    await faulty.commit({ a: 'a', 'd/b': 'b', 'd/e/c': 'c' });
-    const failures = await faulty.failEach(
-      code,
-      first,
-      async () => {
-        if ((await failureOf(faulty.open())) === undefined) await faulty.mount.close({ removeFiles: true });
-      },
-      async () => {
+    await faulty.commit({ a: 'a' });
+    let failures = 0;
+    for (let n = first, fired = true; fired; n += STRIDE) {
+      await faulty.open({ backgroundCommit: { intervalMs: 3_600_000 } });
+      edit(faulty.folder, { a: `a ${n}`, [`new/${n}`]: 'x' });
+      const mine = folder(faulty.folder);
+      faulty.arm(n);
+      const failure = await failureOf(faulty.mount.close());
+      fired = faulty.disarm();
+      expect(folder(faulty.folder)).toEqual(mine);
+      if (failure !== undefined) {
+        failures++;
+        expect(codeOf(failure), `call ${n}`).toBe(code);
+        expect(failure).toHaveProperty('hint');
         await faulty.open();
+        await faulty.mount.commit();
         await faulty.mount.close();
-      },
-    );
+      } else expect(fired, `call ${n} failed, and nobody was told`).toBe(false);
+      expect(await headOf(await faulty.store.volumes.fromName('v'))).toEqual(mine);
+    }
     expect(failures).toBeGreaterThan(1);
-    await faulty.open();
-    expect(folder(faulty.folder)).toEqual({ a: 'a', 'd/b': 'b', 'd/e/c': 'c' });
-    expect(temporaries(faulty.folder)).toEqual([]);
-    expect(await faulty.mount.status()).toMatchObject({ added: [], modified: [], removed: [] });
   }, 120_000);
 
-  test('committing', async () => {
+  test('while it is unmounted, the folder stays as it is, a mount or none', async () => {
     const faulty = await FaultyMount.make(error);
-    await faulty.commit({ a: 'a', b: 'b' });
-    await faulty.open();
-    const failures = await faulty.failEach(
-      code,
-      first,
-      async (i) => {
-        edit(faulty.folder, { a: `a ${i}`, [`new/${i}`]: `${i}` });
-        await faulty.commit({ b: `theirs ${i}`, [`theirs/${i}`]: 'x' });
-      },
-      async () => {
-        const mine = folder(faulty.folder);
-        try {
-          await faulty.mount.commit();
-        } finally {
-          expect(folder(faulty.folder)).toEqual(mine);
-        }
-        const { b: _b, ...rest } = mine;
-        expect(await headOf(await faulty.store.volumes.fromName('v'))).toMatchObject(rest);
-      },
-    );
-    expect(failures).toBeGreaterThan(3);
-    expect(await faulty.mount.status()).toMatchObject({ added: [], modified: [], removed: [] });
-  }, 120_000);
-
-  test('reloading', async () => {
-    const faulty = await FaultyMount.make(error);
-    await faulty.commit({ a: 'a', b: 'b', mine: 'x', 'd/e': 'e' });
-    await faulty.open();
-    edit(faulty.folder, { mine: 'edited', own: 'own' });
-    let theirs: Record<string, string> = {};
-    const failures = await faulty.failEach(
-      code,
-      first,
-      async (i) => {
-        theirs = { a: `a ${i}`, b: 'b', 'd/e': `e ${i}`, [`n${i}/x`]: 'x' };
-        await faulty.commit(theirs);
-      },
-      async () => {
-        await faulty.mount.reload();
-        expect(folder(faulty.folder)).toMatchObject({ ...theirs, mine: 'edited', own: 'own' });
-      },
-    );
-    expect(failures).toBeGreaterThan(3);
-    expect(temporaries(faulty.folder)).toEqual([]);
-    expect(await faulty.mount.status()).toMatchObject({ added: ['own'], modified: ['mine'], removed: [], behind: 0 });
+    await faulty.commit({ a: 'a', 'd/b': 'b' });
+    const shown = { a: 'a', 'd/b': 'b' };
+    let failures = 0;
+    for (let n = 1, fired = true; fired; n++) {
+      await faulty.open();
+      faulty.arm(n);
+      const failure = await failureOf(faulty.mount.close({ unmount: true }));
+      fired = faulty.disarm();
+      expect(folder(faulty.folder)).toEqual(shown);
+      if (failure !== undefined) {
+        failures++;
+        expect(codeOf(failure), `call ${n}`).toBe(code);
+      } else expect(fired, `call ${n} failed, and nobody was told`).toBe(false);
+      if (existsSync(join(faulty.folder, '.cairn-mount', 'id'))) {
+        await faulty.open();
+        expect(await faulty.mount.status()).toMatchObject({ added: [], modified: [], removed: [] });
+        await faulty.mount.close({ removeFiles: true });
+      } else rmSync(faulty.folder, { recursive: true });
+    }
+    expect(failures).toBeGreaterThan(0);
   }, 120_000);
 });

@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { openMount } from '@cairn/core';
 import { describe, expect, test } from 'vitest';
 import { codeOf, failure, noise } from '../contract/support.js';
+import { Child } from '../support/children.js';
 import { edit, folder, rig, temporaries } from './support.js';
 
 describe('a mount makes a real folder of the base of a handle', () => {
@@ -201,6 +202,31 @@ describe('a mount survives its process', () => {
     expect(folder(again.dir)).toEqual({ a: 'whole', b: 'whole', c: 'edited after the reboot' });
     expect(await again.status()).toMatchObject({ added: [], modified: ['c'], removed: [] });
   });
+
+  test.each(['zeros', 'empty'] as const)(
+    'after a power cut in the middle of a reload, old files that are torn (%s) are nobody’s edits, and the reload is ended',
+    async (how) => {
+      const { mount, path, store, commit } = await rig({ a: 'whole', b: 'whole', c: 'whole' });
+      await (await mount('f')).close();
+      await commit({ a: 'newer', b: 'newer' });
+      const input = { store: store.info().dir, volume: 'v', folder: path('f'), actions: [['reload', {}]] };
+      // When the second file is to be set aside.
+      const child = Child.start('mounter.mjs', { ...input, faults: { failAt: 2, error: 'kill', kinds: ['link'] } });
+      expect((await child.ended).signal).toBe('SIGKILL');
+      const aside = path('f', '.cairn-mount', 'aside', 'a');
+      expect(readFileSync(aside, 'utf8')).toBe('whole');
+      const { tear } = await import('./power-cut.js');
+      const { forgeBoot } = await import('../support/forge-boot.mjs');
+      tear(aside, store.info().dir, how, 'a');
+      tear(path('f', 'b'), store.info().dir, how);
+      forgeBoot(store.info().dir);
+      const again = await mount('f');
+      expect(folder(again.dir)).toEqual({ a: 'newer', b: 'newer', c: 'whole' });
+      expect(await again.status()).toMatchObject({ added: [], modified: [], removed: [], behind: 0 });
+      await again.close();
+    },
+    60_000,
+  );
 });
 
 test('what a mount needs is kept for it, until it is unmounted', async () => {

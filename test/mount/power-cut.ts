@@ -13,15 +13,18 @@ function states(store: string): { dir: string; id: string }[] {
   return readdirSync(join(store, 'mounts')).map((id) => ({ dir: join(store, 'mounts', id), id }));
 }
 
-/** Changes the bytes of a file as a power cut does: of all that the system says of it, its size at most moves. */
-export function tear(path: string, store: string, how: 'zeros' | 'empty'): void {
+/**
+ * Changes the bytes of a file as a power cut does: of all that the system says of it, its size at most moves. `known`: the path by which
+ * the mount knows how it looked, when that is another one.
+ */
+export function tear(path: string, store: string, how: 'zeros' | 'empty', known?: string): void {
   const { size, atime, mtime } = statSync(path);
   writeFileSync(path, Buffer.alloc(how === 'zeros' ? size : 0));
   utimesSync(path, atime, mtime);
   for (const { dir, id } of states(store)) {
     const state = decodeState(readFileSync(join(dir, 'state')), id, hasher);
     const cache = StatCache.load(new NodeDisk(false), dir, state.seen, hasher);
-    cache.set(path.slice(state.dir.length + 1), { ...stampOf(fs.lstatSync(path, { bigint: true })), size });
+    cache.set(known ?? path.slice(state.dir.length + 1), { ...stampOf(fs.lstatSync(path, { bigint: true })), size });
     cache.save(state.seen);
   }
 }

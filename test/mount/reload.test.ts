@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { failure } from '../contract/support.js';
 import { edit, folder, rig, temporaries } from './support.js';
@@ -20,6 +21,22 @@ describe('a reload brings in what others committed', () => {
     expect(await f.status()).toMatchObject({ added: [], modified: [], removed: [], behind: 0 });
     expect(temporaries(path('f'))).toEqual([]);
     expect(await f.reload()).toMatchObject({ updated: 0 });
+  });
+
+  test('also where nothing is known of how files looked: what nobody edited is not kept over it', async () => {
+    const { mount, path, commit, store, head } = await rig({ a: 'a', 'd/b': 'b', mine: 'm' });
+    await (await mount('f')).close();
+    const mounts = join(store.info().dir, 'mounts');
+    const caches = fs.readdirSync(mounts, { recursive: true, encoding: 'utf8' }).filter((name) => name.includes('stat-cache-'));
+    expect(caches.length).toBeGreaterThan(0);
+    for (const name of caches) fs.rmSync(join(mounts, name));
+    edit(path('f'), { mine: 'edited' });
+    await commit({ a: 'A', 'd/b': null });
+    const f = await mount('f');
+    expect(await f.reload()).toEqual({ updated: 2, conflicts: [], busy: [] });
+    expect(folder(path('f'))).toEqual({ a: 'A', d: '/', mine: 'edited' });
+    await f.commit();
+    expect(await head()).toEqual({ a: 'A', d: '/', mine: 'edited' });
   });
 
   test('files that become folders, and folders that become files', async () => {

@@ -60,6 +60,20 @@ export class Asides {
     this.release([...filesBelow(this.places.aside, '')], new Map());
   }
 
+  /**
+   * The same after a power cut, which may have torn the old files, and taken what was known of them: `isOwn` tells which ones are the
+   * mount's own for all that, and nobody's edit.
+   */
+  async recoverTorn(isOwn: (path: string, aside: string) => Promise<boolean>): Promise<void> {
+    for (const path of filesBelow(this.places.aside, '')) {
+      if (!(await isOwn(path, this.places.asideOf(path)))) continue;
+      this.disk.unlink(this.places.asideOf(path));
+      // Where the new file did not come to its name that is the old one still, torn or not: it has to be read.
+      this.cache.delete(path);
+    }
+    this.recover();
+  }
+
   private bringBack(path: string, aside: fs.BigIntStats, made: Stamp | undefined): void {
     const local = this.places.local(path);
     const now = lstat(local);

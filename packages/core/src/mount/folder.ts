@@ -30,7 +30,7 @@ import { bootId } from './boot.js';
 import { encodeState, rootsOf, type MountState } from './state.js';
 import { changesTo, withhold } from './target-plan.js';
 import { removeShown, setWriteBits } from './shown-files.js';
-import { tornFiles } from './torn-files.js';
+import { isOwnAside, tornFiles } from './torn-files.js';
 import { NoWriteBits, WRITABLE, type WriteBits } from './write-bits.js';
 
 export interface Brought {
@@ -101,7 +101,7 @@ export class MountedFolder {
     // A folder that was removed, or another one in its place, would look as if all had been deleted.
     if (readFolderId(this.places)?.id !== this.current.id) throw notAMount(this.places.dir);
     if (this.current.pending !== undefined) await this.settleCommit();
-    if (lstat(this.places.aside) !== undefined) new Asides(this.places, this.engine.disk, this.cache).recover();
+    if (lstat(this.places.aside) !== undefined) await this.endSwap();
     clearTemporaries(this.places);
     await this.mend(work);
     if (this.current.target !== undefined) await this.bring(this.current.target, 'keep-local', work);
@@ -266,13 +266,28 @@ export class MountedFolder {
     this.save(rest);
   }
 
+  /** Old files that were set aside come back when somebody edited them. Those of a swap that had ended are the traces of a power cut. */
+  private async endSwap(): Promise<void> {
+    const { seen, target } = this.current;
+    const asides = new Asides(this.places, this.engine.disk, this.cache);
+    if (!this.isAfterPowerCut) return asides.recover();
+    if (target === undefined) return;
+    const parts = { cache: this.cache, nodes: this.staging, hasher: this.engine.hasher };
+    await asides.recoverTorn((path, aside) => isOwnAside(parts, path, aside, this.window.get(seen, path)));
+  }
+
+  /** Whether files were written in another boot than this one, and not read since. */
+  private get isAfterPowerCut(): boolean {
+    return this.current.bootId !== '' && this.current.bootId !== bootId();
+  }
+
   /**
    * Reads every file again after a power cut, since what was written shortly before may be torn. What nobody edited since is taken
    * out of the folder, and of what it is known to hold, and comes back as a version that is brought in.
    */
   private async mend(work: Work): Promise<void> {
-    const { bootId: written, seen, base, target } = this.current;
-    if (written === '' || written === bootId()) return;
+    if (!this.isAfterPowerCut) return;
+    const { seen, base, target } = this.current;
     const torn = new Map<string, null>();
     for (const root of target === undefined ? [seen] : [seen, target.root]) {
       const parts = { places: this.places, cache: this.cache, nodes: this.staging, hasher: this.engine.hasher };

@@ -167,9 +167,12 @@ export class FolderMount extends EventEmitter<MountEvents> implements Mount {
     if (removeFiles) this.folder.removeFiles();
     else if (this.folder.state.readOnly) this.folder.setWriteBits(true);
     this.engine.disk.unlink(new StatePlaces(this.engine.mountsDir, this.folder.state.id).state);
-    this.engine.disk.syncDirectory(this.stateDir);
-    fs.rmSync(this.stateDir, { recursive: true, force: true });
-    fs.rmSync(places.reserved, { recursive: true, force: true });
+    try {
+      this.engine.disk.syncDirectory(this.stateDir);
+    } finally {
+      fs.rmSync(this.stateDir, { recursive: true, force: true });
+      fs.rmSync(places.reserved, { recursive: true, force: true });
+    }
     if (removeFiles && fs.readdirSync(places.dir).length === 0) fs.rmdirSync(places.dir);
   }
 

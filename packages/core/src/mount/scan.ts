@@ -71,6 +71,8 @@ export class Scan {
 
   /** Looks at the paths of some changes only, and at what decides whether these can be made: costs by the changes. */
   async changed(changes: readonly FolderChange[]): Promise<void> {
+    // What is found to be as the tree says has to be noted: a file of which nothing is known is not replaced.
+    if (!this.parts.cache.isKnown) await this.learnTree();
     for (const change of changes) {
       if (this.isCoveredAbove(change.path) || this.covered.has(change.path)) continue;
       await this.rest();

@@ -25,12 +25,32 @@ export async function* tornFiles(
   }
 }
 
+/** Whether a file that was set aside is the one of the tree, torn or whole, and nobody's edit. Reads it only where its times do not tell. */
+export async function isOwnAside(
+  { cache, nodes, hasher }: { cache: StatCache; nodes: NodeSource; hasher: Hasher },
+  path: string,
+  aside: string,
+  entry: Entry | undefined,
+): Promise<boolean> {
+  if (entry?.type !== 'file') return false;
+  const stat = lstat(aside);
+  if (stat?.isFile() !== true) return false;
+  const known = cache.get(path);
+  // Setting it aside moved its change time.
+  if (known !== undefined && known.mtimeNs === stat.mtimeNs && known.inode === stat.ino) return true;
+  return hasTimeOf(entry, stat.mtimeNs) || (await stampIfSame(aside, entry.content, nodes, hasher)) !== undefined;
+}
+
 /** Whether nobody touched a file since this mount made or committed it. Its size does not matter: a power cut takes that too, and moves no time. */
 function isOurs(local: string, cache: StatCache, path: string, entry: FileNode): boolean {
   const stat = lstat(local);
   if (stat?.isFile() !== true) return false;
   const known = cache.get(path);
   if (known !== undefined) return sameTimes(known, stampOf(stat));
-  const differenceNs = stat.mtimeNs - entry.mtimeNs;
+  return hasTimeOf(entry, stat.mtimeNs);
+}
+
+function hasTimeOf(entry: FileNode, mtimeNs: bigint): boolean {
+  const differenceNs = mtimeNs - entry.mtimeNs;
   return differenceNs < TIME_PRECISION_NS && differenceNs > -TIME_PRECISION_NS;
 }
