@@ -8,7 +8,7 @@ import { Trace } from './trace-file.mjs';
 
 /*
  * Makes stores on a traced disk, and changes each by a program of operations. Says in the trace when it tries a change, and
- * when that is done. `runs`: of each the folder to work in, and the names of its operations; also `reopen`, `repair` and `gc`.
+ * when that is done. `runs`: of each the folder to work in, and the names of its operations; also `reopen`, `repair`, `gc` and `optimize`.
  */
 const module = new URL('./tracing-disk.mjs', import.meta.url).href;
 for (const { dir, program } of input.runs) {
@@ -34,8 +34,8 @@ for (const { dir, program } of input.runs) {
       store = await open();
       continue;
     }
-    if (name === 'gc') {
-      await attempt({ gc: true }, () => store.gc());
+    if (name === 'gc' || name === 'optimize') {
+      await attempt({ gc: true }, () => store[name]());
       continue;
     }
     const { before, run } = OPERATIONS[name];

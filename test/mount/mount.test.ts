@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { openMount } from '@cairn/core';
+import { openMount, openStore } from '@cairn/core';
 import { describe, expect, test } from 'vitest';
 import { codeOf, failure, noise } from '../contract/support.js';
 import { Child } from '../support/children.js';
@@ -204,7 +204,7 @@ describe('a mount survives its process', () => {
   });
 
   test.each(['zeros', 'empty'] as const)(
-    'after a power cut in the middle of a reload, old files that are torn (%s) are nobody’s edits, and the reload is ended',
+    'after a power cut in the middle of a reload, old files that are torn (%s) are no edits of anybody, and the reload is ended',
     async (how) => {
       const { mount, path, store, commit } = await rig({ a: 'whole', b: 'whole', c: 'whole' });
       await (await mount('f')).close();
@@ -243,6 +243,38 @@ test('what a mount needs is kept for it, until it is unmounted', async () => {
   expect(roots()[0]).not.toEqual(before);
   await f.close({ unmount: true });
   expect(roots()).toEqual([]);
+});
+
+test('a mount whose folder is not there is named by gc, and keeps what it needs until it is given up by hand', async () => {
+  const { dir, mount, path, store, commit, v } = await rig({ a: Buffer.from(noise(200_000)).toString('base64') });
+  const f = await mount('f');
+  await f.close();
+  const gone = await mount('gone');
+  await gone.close();
+  await commit({ a: 'small' });
+  await v.reload();
+  await v.prune({ keepLast: 1 });
+  renameSync(path('gone'), path('moved'));
+  const named = await store.gc();
+  expect(named.lostMounts).toEqual([{ mount: expect.any(String) as string, dir: path('gone'), volume: 'v' }]);
+  const id = named.lostMounts[0]!.mount;
+  // It was only moved: nothing was taken from it.
+  const moved = await mount('moved');
+  expect(await moved.status()).toMatchObject({ added: [], modified: [], removed: [] });
+  expect(await codeOf(store.gc({ forgetMount: id }))).toBe('CAIRN_INVALID_ARGUMENT');
+  await moved.close();
+  rmSync(path('moved'), { recursive: true });
+  const before = (await store.usage()).stored;
+  expect((await store.gc({ forgetMount: id })).lostMounts).toEqual([]);
+  await store.gc();
+  expect(before - (await store.usage()).stored).toBeLessThan(100_000);
+  // The other one needs the same still; then only handles that were never closed do, and these go with the store.
+  await (await mount('f')).close({ unmount: true });
+  await store.close();
+  await using again = await openStore(join(dir, 'store'));
+  expect(await again.gc()).toMatchObject({ held: 0, waiting: 0, blockedBy: [] });
+  expect((await again.usage()).stored).toBeLessThan(100_000);
+  expect(readdirSync(join(dir, 'store', 'mounts'))).toEqual([]);
 });
 
 describe('closing', () => {

@@ -6,6 +6,7 @@ import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
 import { codeOf, failureOf } from '../support/failures.js';
 import { KINDS, type FaultyDiskOptions } from '../support/faulty-disk.mjs';
 import { after, OPERATIONS, prepare, stateOf } from '../support/operations.mjs';
+import { noise } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
 
 const FAULTY_DISK = new URL('../support/faulty-disk.mjs', import.meta.url).href;
@@ -107,6 +108,18 @@ async function failCalls(faulty: FaultyStore, name: string, first: number, code:
   }
 }
 
+/** Packs that are dead, and such that are partly dead, with nodes and with chunks. */
+async function makeGarbage({ store }: FaultyStore, number: number): Promise<void> {
+  const volume = await store.volumes.fromName('main');
+  for (let i = 0; i < 3; i++) {
+    await volume.writeFile(`garbage-${i % 2}`, noise(50_000, 10 * number + i));
+    await volume.writeFile('needed', noise(2_000, 10 * number + i + 5));
+    await volume.commit();
+  }
+  await volume.prune({ keepLast: 1 });
+  await volume.close();
+}
+
 describe('when a disk call fails', () => {
   test.each([
     ['ENOSPC', 'ENOSPC', 1],
@@ -133,6 +146,51 @@ describe('when a disk call fails', () => {
           .map((entry) => entry.join(' '))
           .join(', ')}`,
       );
+    },
+    300_000,
+  );
+
+  test.each(
+    (
+      [
+        ['ENOSPC', 1],
+        ['EIO', 2],
+        ['EMFILE', 3],
+        ['short', 4],
+      ] as const
+    ).filter(([error]) => SHARES === 1 || error === 'ENOSPC' || error === 'EIO'),
+  )(
+    'by %s while a store is collected or optimized, that succeeds or tells, nothing is lost, and the next one ends what it began',
+    async (error, first) => {
+      const faulty = await FaultyStore.make({ error, kinds: STRICT });
+      const failures = { gc: 0, optimize: 0 };
+      for (const call of ['gc', 'optimize'] as const) {
+        for (let n = SHARES === 1 ? 1 : first, fired = true; fired; n += SHARES) {
+          await makeGarbage(faulty, n);
+          const before = await stateOf(faulty.store);
+          faulty.arm(n);
+          const failure = await failureOf(faulty.store[call]());
+          fired = faulty.disarm();
+          if (failure !== undefined) {
+            failures[call]++;
+            expect(codeOf(failure), `${call}, call ${n}`).toBe(error === 'short' ? 'ENOSPC' : error);
+            expect(failure).toHaveProperty('hint');
+          }
+          expect(await stateOf(faulty.store)).toEqual(before);
+          await faulty.store[call]();
+          expect(await stateOf(faulty.store)).toEqual(before);
+        }
+        // What a disk that is full has no room for is left as it was.
+        if (error !== 'ENOSPC' && error !== 'short') expect(failures[call]).toBeGreaterThan(0);
+      }
+      faulty.expectNothingBrokenPlaced();
+      await faulty.reopen();
+      await faulty.store.gc();
+      const { stored, unreachable } = await faulty.store.usage();
+      expect(unreachable).toBeLessThanOrEqual(0.05 * stored);
+      expect(await faulty.store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
+      await faulty.store.close();
+      console.log(`${error}: ${failures.gc} of gc, ${failures.optimize} of optimize`);
     },
     300_000,
   );

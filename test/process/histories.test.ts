@@ -37,5 +37,21 @@ describe('processes that work on one volume at once', () => {
     for (const actor of actors) actor.stop();
     for (const actor of actors) await actor.succeeds();
     tell('histories', { histories: HISTORIES, moves: total.moves, commits: total.commits });
-  }, 600_000);
+  }, 3_600_000);
+
+  // Positive control: were heads not compared, the test above would say so.
+  test('are seen to lose commits where a commit does not look whether the head has moved', async () => {
+    const random = randomFrom(testSeed('histories without comparison'));
+    const stage = await Stage.make(tempDir());
+    const order = { moves: 30, weights: { edit: 3, commit: 6, look: 1 }, without: 'compare' as const };
+    const performances = [0, 1].map(() => stage.begin(Performance.actor(), { seed: random(2 ** 31), ...order }));
+    for (const performance of performances) {
+      await performance.played();
+      stage.note(performance);
+    }
+    for (const { child } of performances) child.stop();
+    for (const { child } of performances) await child.succeeds();
+    const kinds = (await stage.settle()).map(({ kind }) => kind);
+    expect(kinds).toContain('fold');
+  }, 120_000);
 });

@@ -89,6 +89,8 @@ export interface GcOptions extends Work {
   dryRun?: boolean;
   /** A lease that `blockedBy` named, of a process that is known to be gone: what it protects is given up first. */
   breakLease?: string;
+  /** A mount that `lostMounts` named, whose folder is known to be gone: what it keeps is given up first. */
+  forgetMount?: string;
 }
 
 /** Counts of packs, and bytes. */
@@ -103,8 +105,18 @@ export interface GcReport {
   live: number;
   /** To be freed when those in `blockedBy` are done: by the next gc. */
   waiting: number;
-  /** Processes that may refer to what waits; null where the lease tells nothing. */
-  blockedBy: { lease: string; pid: number | null; since: Date | null }[];
+  /** What only versions need that left their histories, and may be open: it counts as needed until they are closed. */
+  held: number;
+  /**
+   * Processes that may refer to what waits, in changes without a commit, or have versions open that left their histories. Pid and time
+   * are null where the lease tells nothing.
+   */
+  blockedBy: { lease: string; pid: number | null; since: Date | null; holds: 'changes' | 'versions' | 'both' }[];
+  /**
+   * Mounts whose folder is not where it was used last. What they hold is kept, since the folder may have been moved, or its disk be
+   * absent; one that is gone for good is given up by `forgetMount`. Volume: null when it was deleted.
+   */
+  lostMounts: { mount: string; dir: string; volume: string | null }[];
 }
 
 /** Packs, and their bytes; those that still wait for processes to be done with them are not counted after. */
@@ -124,11 +136,18 @@ export interface StoreInfo {
   workers: number;
 }
 
-/** Bytes. `logical`: all files of all snapshots; `stored`: the packs; `unreachable`: stored, but kept by no snapshot. */
+/** Bytes. */
 export interface Usage {
+  /** All files of all snapshots. */
   logical: number;
+  /** The files of all packs. */
   stored: number;
+  /** Objects in packs that no snapshot of a history keeps. */
   unreachable: number;
+  /** Of those, what snapshots need that left their histories, and that some process may have open: no gc frees it until they are closed. */
+  held: number;
+  /** Packs that a gc has given up, and that wait for processes with changes of before: the next gc without them deletes these. */
+  waiting: number;
   volumes: { name: string; exclusive: number; snapshots: { id: SnapshotId; exclusive: number }[] }[];
 }
 

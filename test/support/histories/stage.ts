@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Store } from '@cairn/core';
 import { openStoreOn } from '../../../packages/core/dist/store/open-store.js';
+import type { Protection } from '../../../packages/core/dist/disk/disk.js';
 import { Child } from '../children.js';
 import { withStore } from '../with-store.js';
 import { settle, type Settled } from './inspection.mjs';
@@ -16,6 +17,8 @@ export interface Order {
   /** As the stage's own, unless told. */
   durable?: boolean;
   disk?: object;
+  /** What the store does not do, that it should. */
+  without?: Protection;
   pauseMs?: number;
 }
 

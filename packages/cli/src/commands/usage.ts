@@ -36,7 +36,12 @@ function rowsOf({ volumes }: Usage, versions: boolean): string[][] {
   ]);
 }
 
-function totals({ logical, stored, unreachable }: Usage): string {
+function totals({ logical, stored, unreachable, held, waiting }: Usage): string {
   const ratio = stored > 0 && logical > 0 ? ` (${((100 * stored) / logical).toFixed(1)} %)` : '';
-  return `${size(logical)} in all versions, ${size(stored)} on disk${ratio}, ${size(unreachable)} of it unreachable`;
+  const kept = [
+    ...(held > 0 ? [`${size(held)} held by versions that are open`] : []),
+    ...(waiting > 0 ? [`${size(waiting)} given up by gc, in packs that wait for other processes`] : []),
+  ];
+  const why = kept.length === 0 ? '' : ` (${kept.join('; ')})`;
+  return `${size(logical)} in all versions, ${size(stored)} on disk${ratio}, ${size(unreachable)} of it unreachable${why}`;
 }

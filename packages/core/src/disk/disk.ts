@@ -50,6 +50,7 @@ export interface DiskSpec {
 
 /**
  * What keeps a collection from taking what is in use: the readers' leases, the memory of snapshots that were removed while they were
- * read, the wait for references that no commit has yet, and the second look at what those refer to.
+ * read, the wait for references that no commit has yet, and the second look at what those refer to. And what keeps a commit from undoing
+ * others: that it compares the head with the one that it was made on.
  */
-export type Protection = 'leases' | 'removed' | 'pending' | 'revive';
+export type Protection = 'leases' | 'removed' | 'pending' | 'revive' | 'compare';

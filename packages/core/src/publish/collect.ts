@@ -16,7 +16,7 @@ import type { StoreLayout } from '../pack/store-layout.js';
 import { type Reference, referencesOf } from '../snapshot/references.js';
 import { catchUp } from './change-refs.js';
 import { type Leases, listLeases, readsAnotherIndex, removeDeadOwners } from './leases.js';
-import { mark, Marking, oldestSince, type SharedMarking } from './marking.js';
+import { mark, Marking, oldestSince, openSnapshots, type SharedMarking } from './marking.js';
 import type { PublishParts } from './parts.js';
 import { reviveWhatIsLeft } from './revive.js';
 import { removeOrphans } from './start-up.js';
@@ -145,7 +145,8 @@ export function* startsSince(
   marking: Marking,
   leases: Leases['alive'],
 ): Generator<Reference> {
-  yield* marking.newSnapshots(reader, leases);
+  yield* marking.newGenerations(reader);
+  yield* openSnapshots(reader, leases);
   // What lies in a pack that counts must have all that it needs, whoever it is for.
   for (const id of [...marking.newPacks(reader)]) yield* startsIn(layout, hasher, objects, id);
 }

@@ -9,7 +9,7 @@ import type { SealedPack } from '../pack/footer.js';
 import { decodeSnapshotRecord, encodeSnapshotRecord, type SnapshotRecord } from '../snapshot/record.js';
 import { stagedBelow } from '../snapshot/staged-below.js';
 import { changeRefs, type RefTransaction } from './change-refs.js';
-import { isLargeMerge, type Proposal, rebase } from './merge-plan.js';
+import { isLargeMerge, type Proposal, rebase, type Rebased } from './merge-plan.js';
 import type { CommitOutcome, CommitOrder, HeadInfo } from './messages.js';
 import type { PublishParts } from './parts.js';
 import { revive } from './revive.js';
@@ -32,7 +32,7 @@ export function commit(parts: PublishParts, order: CommitOrder, objects: StagedO
       parts.reader.refresh();
       const head = headOf(parts, existing(parts.reader, order));
       if (isLargeMerge(staging, proposal, head.root)) {
-        const rebased = rebase(staging, proposal, head.root, order);
+        const rebased = ontoHead(parts, staging, proposal, head, order);
         if (rebased.conflicts !== undefined) return { status: 'conflict', paths: rebased.conflicts, head };
         proposal = rebased.proposal;
       }
@@ -59,7 +59,7 @@ function attempt(
       const volume = existing(transaction.reader, order);
       const head = headOf(parts, volume);
       if (!mergeHere && isLargeMerge(staging, proposal, head.root)) return undefined;
-      const rebased = rebase(staging, proposal, head.root, order);
+      const rebased = ontoHead(parts, staging, proposal, head, order);
       if (rebased.conflicts !== undefined) return { status: 'conflict', paths: rebased.conflicts, head };
       const { ours: root, overwritten } = rebased.proposal;
       // A volume's first commit makes a snapshot in any case, so that there is one to return.
@@ -99,6 +99,11 @@ function attempt(
     if (pack !== undefined && !isNamedBy(parts, seq, pack)) discardPack(parts, pack);
     throw error;
   }
+}
+
+/** The proposal, merged with what others have committed since its base. */
+function ontoHead(parts: PublishParts, staging: Staging, proposal: Proposal, head: HeadInfo, order: CommitOrder): Rebased {
+  return parts.config.disk.without === 'compare' ? { proposal } : rebase(staging, proposal, head.root, order);
 }
 
 /** Whether the journal holds the change that names a pack, since it could not be taken back: then the pack must stay. */

@@ -57,8 +57,8 @@ export class Marking {
     return this.setOf(kind).add(digest);
   }
 
-  /** The snapshots that have come into histories since, or are in none any more and may be open. */
-  *newSnapshots(reader: IndexReader, leases: readonly Lease[]): Generator<Reference> {
+  /** The snapshots that have come into histories since. */
+  *newGenerations(reader: IndexReader): Generator<Reference> {
     for (const volume of reader.volumes()) {
       const from = (this.heads.get(volume.id) ?? 0) + 1;
       for (const { generation, snapshot } of [...reader.generations(volume.id, { from })]) {
@@ -66,11 +66,6 @@ export class Marking {
         this.heads.set(volume.id, generation);
       }
     }
-    const since = oldestSince(leases);
-    for (const { seq, snapshot } of [...reader.removedSnapshots()]) {
-      if (seq > since) yield { kind: ObjectKind.snapshot, digest: snapshot };
-    }
-    for (const { pins } of leases) for (const digest of pins) yield { kind: ObjectKind.snapshot, digest };
   }
 
   /** The packs that have come since. */
@@ -113,6 +108,15 @@ function keyOf(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 
+/** Snapshots that left their histories and may be open; those that are open and in histories are among them. */
+export function* openSnapshots(reader: IndexReader, leases: readonly Lease[]): Generator<Reference> {
+  const since = oldestSince(leases);
+  for (const { seq, snapshot } of [...reader.removedSnapshots()]) {
+    if (seq > since) yield { kind: ObjectKind.snapshot, digest: snapshot };
+  }
+  for (const { pins } of leases) for (const digest of pins) yield { kind: ObjectKind.snapshot, digest };
+}
+
 /** What was removed by a later change may be open somewhere. */
 export function oldestSince(leases: readonly Lease[]): number {
   return Math.min(Number.MAX_SAFE_INTEGER, ...leases.map(({ since }) => since));
@@ -124,16 +128,19 @@ export interface MarkWalk {
   nodes: NodeSource;
   /** Called for every chunk that is met, and every other object that is marked now. */
   met?: ((reference: Reference) => void) | undefined;
+  /** Called for every object that is marked now. */
+  fresh?: ((reference: Reference) => void) | undefined;
 }
 
 /**
  * Marks what is needed from a start on, one step at a time: the caller makes the pauses.
  * @throws DamageError when a node cannot be read: what it needs is not known then
  */
-export function* mark({ marking, nodes, met }: MarkWalk, start: Reference): Generator<void> {
+export function* mark({ marking, nodes, met, fresh }: MarkWalk, start: Reference): Generator<void> {
   const waiting = [start];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     const isNew = marking.add(next);
+    if (isNew) fresh?.(next);
     if (isNew || next.kind === ObjectKind.chunk) met?.(next);
     if (!isNew || next.kind === ObjectKind.chunk) {
       yield;

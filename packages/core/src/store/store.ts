@@ -1,5 +1,6 @@
 import { ClosedError } from '../errors.js';
-import { breakLease, collect } from '../maintenance/gc/collection.js';
+import { breakLease, forgetMount } from '../maintenance/gc/by-hand.js';
+import { collect } from '../maintenance/gc/collection.js';
 import { measureUsage } from '../maintenance/usage.js';
 import { verifyStore } from '../maintenance/verify.js';
 import type { GcOptions, GcReport, OptimizeReport, Store, StoreInfo, StoreOptions, Usage, VerifyReport, Volumes, Work } from '../types.js';
@@ -36,7 +37,7 @@ export class StoreHandle implements Store {
 
   async usage(work: Work = {}): Promise<Usage> {
     this.assertOpen();
-    return this.engine.run(() => measureUsage(this.engine.index, this.engine.nodes, work));
+    return this.engine.run(() => measureUsage(this.engine, work));
   }
 
   async verify(options: Work & { readData?: boolean } = {}): Promise<VerifyReport> {
@@ -44,9 +45,10 @@ export class StoreHandle implements Store {
     return this.engine.run(() => verifyStore(this.engine, options));
   }
 
-  async gc({ breakLease: lease, ...options }: GcOptions = {}): Promise<GcReport> {
+  async gc({ breakLease: lease, forgetMount: mount, ...options }: GcOptions = {}): Promise<GcReport> {
     this.assertWritable();
     if (lease !== undefined) breakLease(this.engine, lease);
+    if (mount !== undefined) await this.engine.run(() => forgetMount(this.engine, mount));
     // What this engine has let go of must not be kept for its sake.
     this.engine.lease.advance();
     const {

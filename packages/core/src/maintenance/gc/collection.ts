@@ -1,28 +1,15 @@
-import type { DiskSpec } from '../../disk/disk.js';
-import { CairnError, DamageError, InvalidArgumentError, isCairnError, ReadOnlyError } from '../../errors.js';
-import type { Hasher } from '../../hash/hasher.js';
-import { ObjectKind } from '../../hash/object-kind.js';
+import { CairnError, DamageError, isCairnError, ReadOnlyError } from '../../errors.js';
 import type { IndexReader } from '../../index/reader.js';
-import type { AbsentPack, PackRecord } from '../../index/records.js';
 import { mountRoots } from '../../mount/roots.js';
 import { ObjectReader } from '../../objects/object-reader.js';
-import type { PackFiles } from '../../pack/pack-files.js';
 import type { PackId } from '../../pack/pack-id.js';
-import { protecting, startsIn, startsSince } from '../../publish/collect.js';
-import type { Lease } from '../../publish/lease-file.js';
-import { listLeases, readsAnotherIndex, type Leases } from '../../publish/leases.js';
-import { mark, Marking } from '../../publish/marking.js';
-import type { Reference } from '../../snapshot/references.js';
-import type { GcReport, Work } from '../../types.js';
-import type { MountEngine } from '../../mount/parts.js';
+import { listLeases } from '../../publish/leases.js';
+import type { Work } from '../../types.js';
 import { copyLive, type Copied, type CopyPlan, plannedCopies } from './copies.js';
-import { makePlan, type Plan, type PackUse, UNUSED } from './plan.js';
-
-/** What a collection works with. */
-export interface CollectParts extends MountEngine {
-  readonly packs: PackFiles;
-  readonly spec: DiskSpec;
-}
+import { Needed } from './needed.js';
+import { type CollectParts, Pauses } from './parts.js';
+import { makePlan, type Plan } from './plan.js';
+import { foreseen, type Outcome, outcomeOf } from './report.js';
 
 export interface CollectOptions extends Work {
   dryRun?: boolean;
@@ -30,8 +17,6 @@ export interface CollectOptions extends Work {
   merge: boolean;
 }
 
-/** Objects looked at between two turns of the event loop. */
-const OBJECTS_PER_TURN = 2048;
 /** Nodes are met once each, by parents that lie together. */
 const NODE_CACHE_BYTES = 8 << 20;
 /** How often a marking that another collection made worthless is begun again. */
@@ -43,14 +28,6 @@ const SWEEP_PACKS = 32;
 
 /** A collection superseded by another is begun again. */
 const SUPERSEDED = Symbol('superseded');
-
-/** What came of a run through the whole store. */
-export interface Outcome extends GcReport {
-  /** Packs that were written. */
-  packsWritten: number;
-  /** Packs and their bytes before. */
-  before: { packs: number; bytes: number };
-}
 
 /** Finds what nothing needs, and frees it; see docs/architecture.md. Everybody else goes on meanwhile. @throws ReadOnlyError, DamageError */
 export async function collect(parts: CollectParts, options: CollectOptions): Promise<Outcome> {
@@ -87,112 +64,60 @@ class Collection {
   private readonly work: Work;
   private readonly merge: boolean;
   private readonly index: IndexReader;
-  private readonly hasher: Hasher;
   private readonly nodes: ObjectReader;
-  private marking!: Marking;
+  private readonly pauses: Pauses;
+  private needed!: Needed;
   private epoch = 0;
-  private before = { packs: 0, bytes: 0 };
   /** Packs that something lies in that was met after the index was looked through. */
   private readonly touched = new Set<PackId>();
-  private looked = 0;
-  private phase = 'marking';
-  private bytes = 0;
 
   constructor(parts: CollectParts, { merge, ...work }: CollectOptions) {
     this.parts = parts;
     this.work = work;
     this.merge = merge;
     this.index = parts.index;
-    this.hasher = parts.hasher;
     this.nodes = new ObjectReader(parts.index, parts.packs, parts.hasher, NODE_CACHE_BYTES);
+    this.pauses = new Pauses(parts, work);
   }
 
   async run(dryRun: boolean): Promise<Outcome | typeof SUPERSEDED> {
-    const { publisher } = this.parts;
-    if (!dryRun) await publisher.prepareCollection();
+    if (!dryRun) await this.parts.publisher.prepareCollection();
     this.index.refresh();
-    const { epoch, packs: count, packBytes: bytes } = this.index.state();
-    this.epoch = epoch;
-    this.before = { packs: count, bytes };
-    const spared = await this.markAll();
-    const { packs, absent, uses } = await this.lookThrough();
-    const plan = makePlan({ packs, absent, uses, spared, merge: this.merge });
+    const { packs, packBytes: bytes } = this.index.state();
+    const before = { packs, bytes };
+    const plan = await this.plan();
     const copies = await plannedCopies(this.planning(), plan.rewrite);
-    if (dryRun) return this.foreseen(plan, copies);
+    const { held } = this.needed;
+    if (dryRun) return foreseen(this.parts, { before, held, plan, copies });
     const copied = await this.copy(copies);
     if (copied === SUPERSEDED || !(await this.condemn(plan, copied))) return SUPERSEDED;
-    return this.free(plan, copied);
+    const freed = await this.free();
+    return outcomeOf(this.parts, { before, held, plan, copied, freed });
   }
 
   async showOnly(): Promise<void> {
     this.index.refresh();
-    this.epoch = this.index.state().epoch;
-    const spared = await this.markAll();
-    const plan = makePlan({ ...(await this.lookThrough()), spared, merge: false });
+    const plan = await this.plan();
     if (plan.show.length > 0)
       await this.condemn({ drop: [], rewrite: [], show: plan.show }, { packs: [], done: new Set(), left: new Set() });
   }
 
-  /** Marks what is needed now. Returns the packs of unfinished work. */
-  private async markAll(): Promise<Set<PackId>> {
-    const leases = this.leases();
-    this.marking = new Marking(objectCount(this.index));
-    const spared = new Set(sparedPacks(this.index, leases.alive));
-    for (const _known of this.marking.newPacks(this.index)) continue;
-    await this.markFrom(this.marking.newSnapshots(this.index, this.protecting(leases)));
-    for (const id of spared) await this.markFrom(startsIn(this.parts.layout, this.hasher, this.nodes, id));
-    await this.markMounts();
-    return spared;
-  }
-
-  private async markMounts(): Promise<void> {
-    const roots = mountRoots(this.parts.mountsDir, this.hasher);
-    await this.markFrom(roots.map((digest) => ({ kind: ObjectKind.manifestNode, digest })));
-  }
-
-  private async markFrom(starts: Iterable<Reference>, met?: (reference: Reference) => void): Promise<void> {
-    for (const start of starts) {
-      for (const _step of mark({ marking: this.marking, nodes: this.nodes, met }, start))
-        if (++this.looked % OBJECTS_PER_TURN === 0) await this.pause();
-    }
-  }
-
-  /** Looks at every object that the index knows. */
-  private async lookThrough(): Promise<{ packs: PackRecord[]; absent: Map<PackId, AbsentPack>; uses: Map<PackId, PackUse> }> {
-    this.phase = 'sorting';
-    const uses = new Map<PackId, PackUse>();
-    this.index.refresh();
-    const packs = [...this.index.packs()];
-    const absent = new Map([...this.index.absentPacks()].map((pack) => [pack.id, pack]));
-    for (let after: Uint8Array | undefined, more = true; more;) {
-      const { objects, next } = this.index.objectsAfter(after, OBJECTS_PER_TURN);
-      for (const { kind, digest, pack, storedLength } of objects) {
-        const use = uses.get(pack) ?? { ...UNUSED };
-        uses.set(pack, use);
-        if (this.marking.has(kind, digest)) {
-          use.live++;
-          use.liveBytes += storedLength;
-        } else {
-          use.dead++;
-          use.deadBytes += storedLength;
-          if (kind !== ObjectKind.chunk) use.deadNodes++;
-        }
-      }
-      after = next;
-      more = next !== undefined;
-      await this.pause();
-    }
-    return { packs, absent, uses };
+  private async plan(): Promise<Plan> {
+    this.epoch = this.index.state().epoch;
+    this.needed = new Needed(this.parts, this.nodes, this.pauses);
+    const spared = await this.needed.markAll();
+    this.pauses.phase = 'sorting';
+    return makePlan({ ...(await this.needed.survey()), spared, merge: this.merge });
   }
 
   /** On a disk that is too full for copies what needs none is freed all the same. */
   private async copy(copies: readonly CopyPlan[]): Promise<Copied | typeof SUPERSEDED> {
-    this.phase = 'copying';
+    this.pauses.phase = 'copying';
     const copied: Copied = { packs: [], done: new Set(), left: new Set() };
     const sources = new Set(copies.flatMap(({ sources: all }) => all.map(({ pack }) => pack)));
     const { publisher } = this.parts;
     for (const plan of copies) {
-      await this.pause();
+      await this.pauses.take();
       try {
         const { pack, damaged } = await copyLive(this.parts, plan, this.work);
         for (const id of damaged) copied.left.add(id);
@@ -200,7 +125,7 @@ class Collection {
         const moved = await publisher.moveCopies({ epoch: this.epoch, pack, sources: plan.sources.map((source) => source.pack) });
         copied.packs.push(pack);
         if (!moved) return SUPERSEDED;
-        this.bytes += pack.sizeBytes;
+        this.pauses.bytes += pack.sizeBytes;
       } catch (error) {
         if (!isCairnError(error, 'ENOSPC')) throw error;
         for (const rest of copies.slice(copies.indexOf(plan))) for (const { pack } of rest.sources) copied.left.add(pack);
@@ -213,27 +138,17 @@ class Collection {
 
   /** False: another collection came between. */
   private async condemn(plan: Plan, copied: Copied): Promise<boolean> {
-    this.phase = 'condemning';
-    const met = ({ kind, digest }: Reference): void => {
-      const location = this.index.locate(kind, digest);
-      if (location !== undefined) this.touched.add(location.pack);
-    };
+    this.pauses.phase = 'condemning';
+    const gone = [...plan.drop.map(({ id }) => id), ...plan.rewrite.map(({ id }) => id).filter((id) => !copied.left.has(id))];
     for (let round = 1; ; round++) {
-      this.index.refresh();
-      await this.markFrom(
-        startsSince(
-          { layout: this.parts.layout, hasher: this.hasher, objects: this.nodes },
-          this.index,
-          this.marking,
-          this.protecting(this.leases()),
-        ),
-        met,
-      );
-      await this.pause();
-      const gone = [...plan.drop.map(({ id }) => id), ...plan.rewrite.map(({ id }) => id).filter((id) => !copied.left.has(id))];
+      await this.needed.markNew(({ kind, digest }) => {
+        const location = this.index.locate(kind, digest);
+        if (location !== undefined) this.touched.add(location.pack);
+      });
+      await this.pauses.take();
       const outcome = await this.parts.publisher.condemn({
         epoch: this.epoch,
-        marking: this.marking.shared,
+        marking: this.needed.marking.shared,
         drop: gone.filter((id) => !this.touched.has(id)),
         hide: [...copied.left, ...gone.filter((id) => this.touched.has(id))],
         show: plan.show,
@@ -243,116 +158,25 @@ class Collection {
     }
   }
 
-  /** Deletes what nobody can need any more, this collection's and what earlier ones had to leave. */
-  private async free(plan: Plan, copied: Copied): Promise<Outcome> {
-    const { publisher } = this.parts;
-    this.phase = 'deleting';
-    await this.pause();
-    const before = this.leases();
-    await publisher.doom({ before, roots: mountRoots(this.parts.mountsDir, this.hasher) });
+  /** Deletes what nobody can need any more, this collection's and what earlier ones had to leave. Returns the bytes that are free. */
+  private async free(): Promise<number> {
+    const { publisher, layout, mountsDir, hasher } = this.parts;
+    this.pauses.phase = 'deleting';
+    await this.pauses.take();
+    const before = listLeases(layout);
+    await publisher.doom({ before, roots: mountRoots(mountsDir, hasher) });
     let freed = 0;
     for (let left = true; left;) {
       const step = await publisher.sweep(SWEEP_PACKS);
       freed += step.freed;
       left = step.left;
-      await this.pause();
+      await this.pauses.take();
     }
-    this.index.refresh();
-    const written = copied.packs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    const waiting = waitingBytes(this.index);
-    return {
-      packsDropped: plan.drop.length,
-      packsRewritten: copied.done.size,
-      packsWritten: copied.packs.length,
-      before: this.before,
-      freed: freed - written,
-      live: this.index.state().packBytes - condemnedBytes(this.index),
-      waiting,
-      blockedBy: waiting === 0 ? [] : this.blockers(),
-    };
-  }
-
-  private foreseen(plan: Plan, copies: readonly CopyPlan[]): Outcome {
-    const gone = [...plan.drop, ...plan.rewrite].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    const written = copies.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    const blockedBy = this.blockers();
-    const doomed = [...this.index.doomedPacks()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    const waits = blockedBy.length > 0;
-    return {
-      packsDropped: plan.drop.length,
-      packsRewritten: plan.rewrite.length,
-      packsWritten: copies.length,
-      before: this.before,
-      freed: (waits ? 0 : gone + doomed) - written,
-      live: this.index.state().packBytes - gone + written,
-      waiting: waits ? gone + doomed : 0,
-      blockedBy: gone + doomed > 0 ? blockedBy : [],
-    };
-  }
-
-  /** Who keeps condemned packs from being deleted. */
-  private blockers(): GcReport['blockedBy'] {
-    const { alive, unreadable } = this.leases();
-    const { lease: own } = this.parts;
-    const waiting = alive.filter((lease) => lease.pendingEpoch !== null || (lease.id !== own.id && readsAnotherIndex(lease, own.index)));
-    return [
-      ...waiting.map(({ id, pid, createdAtMs }) => ({ lease: id, pid, since: new Date(createdAtMs) })),
-      ...unreadable.map((id) => ({ lease: id, pid: null, since: null })),
-    ];
+    return freed;
   }
 
   private planning(): Parameters<typeof plannedCopies>[0] {
-    const { layout } = this.parts;
-    return { layout, hasher: this.hasher, index: this.index, nodes: this.nodes, marking: this.marking, pause: () => this.pause() };
+    const { layout, hasher } = this.parts;
+    return { layout, hasher, index: this.index, nodes: this.nodes, needed: this.needed.marking, pauses: this.pauses };
   }
-
-  private leases(): Leases {
-    return listLeases(this.parts.layout);
-  }
-
-  private protecting(leases: Leases): Lease[] {
-    return protecting(this.parts.spec, leases);
-  }
-
-  private async pause(): Promise<void> {
-    this.work.signal?.throwIfAborted();
-    this.work.onProgress?.({ phase: this.phase, bytes: this.bytes, files: 0, newBytes: 0 });
-    await new Promise(setImmediate);
-    this.parts.assertOpen();
-    this.index.refresh();
-  }
-}
-
-/** Packs that a living process published since the oldest of its references without a commit: some may be only in those. */
-function* sparedPacks(index: IndexReader, alive: readonly Lease[]): Generator<PackId> {
-  const pending = new Map(alive.flatMap(({ id, pendingEpoch }) => (pendingEpoch === null ? [] : [[id, pendingEpoch] as const])));
-  for (const { id, owner, epoch } of [...index.packs()]) {
-    const since = pending.get(owner);
-    if (since !== undefined && epoch >= since && index.absentPack(id) === undefined) yield id;
-  }
-}
-
-function objectCount(index: IndexReader): number {
-  let count = 0;
-  for (const { objects } of index.packs()) count += objects;
-  return count;
-}
-
-function condemnedBytes(index: IndexReader): number {
-  return [...index.absentPacks()].reduce(
-    (sum, { id, condemnedEpoch }) => sum + (condemnedEpoch > 0 ? (index.pack(id)?.sizeBytes ?? 0) : 0),
-    0,
-  );
-}
-
-function waitingBytes(index: IndexReader): number {
-  return condemnedBytes(index) + [...index.doomedPacks()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-}
-
-/** Gives up what a lease protects, of a process that is known to be gone, and cannot be looked at. @throws InvalidArgumentError */
-export function breakLease({ layout, disk, lease }: CollectParts, id: string): void {
-  const { alive, unreadable } = listLeases(layout);
-  if (id === lease.id || !(alive.some((other) => other.id === id) || unreadable.includes(id)))
-    throw new InvalidArgumentError(`there is no lease '${id}' to break`, "'cairn gc' names those that it waits for");
-  disk.unlink(layout.leasePath(id));
 }

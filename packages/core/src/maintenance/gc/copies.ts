@@ -12,6 +12,7 @@ import type { Marking } from '../../publish/marking.js';
 import type { CopyResult } from '../../reading/messages.js';
 import type { DataReader } from '../../reading/data-reader.js';
 import type { Work } from '../../types.js';
+import type { Pauses } from './parts.js';
 import { packSize } from './plan.js';
 import { inReadingOrder, Shelf } from './reading-order.js';
 
@@ -42,8 +43,9 @@ interface Planning {
   hasher: Hasher;
   index: IndexReader;
   nodes: NodeSource;
-  marking: Marking;
-  pause: () => Promise<void>;
+  /** What is to be copied. */
+  needed: Pick<Marking, 'has'>;
+  pauses: Pauses;
 }
 
 /**
@@ -54,22 +56,24 @@ export async function plannedCopies(planning: Planning, packs: readonly PackReco
   const plans: CopyPlan[] = [];
   const groups = [new Group(plans), new Group(plans)] as const;
   for await (const shelves of shelvesOf(planning, packs)) {
-    for await (const { pack, object } of inReadingOrder(planning, shelves))
+    for await (const { pack, object } of inReadingOrder(planning, shelves)) {
       groups[object.kind === ObjectKind.chunk ? 0 : 1].add(pack, object);
+      if (planning.pauses.isDue()) await planning.pauses.take();
+    }
   }
   for (const group of groups) group.flush();
   return plans;
 }
 
 /** What is to be copied out of the packs, as many of them at a time as fit into memory. */
-async function* shelvesOf({ layout, hasher, index, marking, pause }: Planning, packs: readonly PackRecord[]): AsyncGenerator<Shelf[]> {
+async function* shelvesOf({ layout, hasher, index, needed, pauses }: Planning, packs: readonly PackRecord[]): AsyncGenerator<Shelf[]> {
   let shelves: Shelf[] = [];
   let count = 0;
   for (const { id } of packs) {
-    await pause();
     const builder = new TableBuilder();
     for (const object of rows(readFooter(layout.packPath(id), id, hasher).table)) {
-      if (!marking.has(object.kind, object.digest)) continue;
+      if (pauses.isDue()) await pauses.take();
+      if (!needed.has(object.kind, object.digest)) continue;
       const location = index.locate(object.kind, object.digest);
       if (location?.pack === id && location.offset === object.offset) builder.add(object);
     }

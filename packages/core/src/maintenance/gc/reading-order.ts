@@ -7,6 +7,7 @@ import type { NodeSource } from '../../objects/node-store.js';
 import { type PackedObject, readRow, rowCount, type ObjectTable } from '../../pack/object-table.js';
 import type { PackId } from '../../pack/pack-id.js';
 import { decodeSnapshotRecord } from '../../snapshot/record.js';
+import type { Pauses } from './parts.js';
 
 /** Objects of one pack that are to be copied, and which of them are on their way. */
 export class Shelf {
@@ -42,15 +43,13 @@ export class Shelf {
 
 /** The objects of some packs in the order in which a reader of the newest versions wants them: file by file, by path; then the others. */
 export async function* inReadingOrder(
-  parts: { index: IndexReader; nodes: NodeSource; pause: () => Promise<void> },
+  parts: { index: IndexReader; nodes: NodeSource; pauses: Pauses },
   shelves: readonly Shelf[],
 ): AsyncGenerator<{ pack: PackId; object: PackedObject }> {
   const byPack = new Map(shelves.map((shelf) => [shelf.pack, shelf]));
   for (const digest of headChunks(parts)) {
-    if (digest === undefined) {
-      await parts.pause();
-      continue;
-    }
+    if (parts.pauses.isDue()) await parts.pauses.take();
+    if (digest === undefined) continue;
     const location = parts.index.locate(ObjectKind.chunk, digest);
     const object = location === undefined ? undefined : byPack.get(location.pack)?.takeAt(location.offset);
     if (location !== undefined && object !== undefined) yield { pack: location.pack, object };
@@ -58,19 +57,15 @@ export async function* inReadingOrder(
   for (const shelf of shelves) for (const object of shelf.rest()) yield { pack: shelf.pack, object };
 }
 
-/** Files between two turns of the event loop. */
-const FILES_PER_TURN = 256;
-
-/** The chunks of all newest versions, in order; undefined now and then, for a pause. */
+/** The chunks of all newest versions, in order; undefined where there is a file, since some have none. */
 function* headChunks({ index, nodes }: { index: IndexReader; nodes: NodeSource }): Generator<PackedObject['digest'] | undefined> {
-  let files = 0;
   for (const { head } of index.volumes()) {
     const root = head === null ? undefined : unlessDamaged(() => decodeSnapshotRecord(nodes.get(ObjectKind.snapshot, head)).root);
     if (root === undefined) continue;
     for (const [, entry] of walkTree(nodes, root, '')) {
       if (entry.type !== 'file') continue;
+      yield undefined;
       for (const { digest } of chunksOf(nodes, entry.content)) yield digest;
-      if (++files % FILES_PER_TURN === 0) yield undefined;
     }
   }
 }
