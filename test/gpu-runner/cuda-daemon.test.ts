@@ -232,6 +232,26 @@ describe.skipIf(noEmulatedCuda !== undefined)('a daemon with a GPU (emulated)', 
     await end();
   });
 
+  it('changes a model in place for the client that alone has it: the descriptors that it has show the new version', async () => {
+    const { socket, store, end } = await daemon();
+    using mine = await Client.connect(socket);
+    using others = await Client.connect(socket);
+    using model = await mine.load({ volume: 'models', path: 'plain/a.bin' });
+    const shown = (): Buffer => fs.readFileSync(`/proc/self/fd/${model.descriptors[0]}`).subarray(0, 70_000);
+    expect(shown().equals(FILES['plain/a.bin'])).toBe(true);
+    using other = await others.load({ volume: 'models', path: 'plain/a.bin' });
+    await commit(store, 'models', { 'plain/a.bin': noise(70_000, 9) });
+    await expect(mine.update(model)).rejects.toMatchObject({ code: 'CAIRN_GPU_NOT_IN_PLACE' });
+    expect(shown().equals(FILES['plain/a.bin'])).toBe(true);
+    other.release();
+    await others.list(); // After the release.
+    expect((await mine.update(model)).key).not.toBe(model.manifest.key);
+    expect(shown().equals(noise(70_000, 9))).toBe(true);
+    model.release();
+    await eventually(async () => (await mine.list()).models.every(({ users }) => users === 0));
+    await end();
+  });
+
   it('evicts when the GPU has less memory than its budget, and says so when that does not help', async () => {
     const { socket, store, end } = await daemon({ EMULATED_CUDA_MEMORY_BYTES: String(3 * MIB) });
     await commit(store, 'models', { 'one.bin': noise(2 * MIB, 1), 'two.bin': noise(2 * MIB, 2), 'big.bin': noise(4 * MIB, 3) });

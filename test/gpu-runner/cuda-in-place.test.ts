@@ -1,12 +1,9 @@
-import type { Volume } from '@cairn/core';
-import { Client, planLoad, readModelSource, Registry, type CudaRegion, type Lease } from '@cairn/gpu-runner';
+import type { Store, Volume } from '@cairn/core';
+import { planLoad, readModelSource, Registry, type CudaRegion, type Lease } from '@cairn/gpu-runner';
 import fc from 'fast-check';
-import fs from 'node:fs';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import { buildEmulatedCuda, noEmulatedCuda } from '../support/emulated-cuda.js';
+import { describe, expect, it } from 'vitest';
+import { noEmulatedCuda } from '../support/emulated-cuda.js';
 import { noise } from '../support/random.js';
-import { tempDir } from '../support/temp-dir.js';
-import { daemonIn } from './daemon.js';
 import { emulatedCuda, emulatedDevice } from './emulated-device.js';
 import { commit, testStore } from './support.js';
 
@@ -33,8 +30,8 @@ describe.skipIf(noEmulatedCuda !== undefined)('a model in the memory of a GPU (e
     update(lease: Lease): Promise<Lease>;
   }
 
-  async function rig(bytes: Uint8Array, name: string): Promise<Rig & AsyncDisposable> {
-    const volume = await commit(await testStore(), name, { 'a.bin': bytes });
+  async function rig(store: Store, bytes: Uint8Array): Promise<Rig & AsyncDisposable> {
+    const volume = await commit(store, 'v', { 'a.bin': bytes });
     const device = await emulatedDevice();
     const registry = new Registry({ device });
     const plan = async () => planLoad(await readModelSource(volume, 'a.bin'), { path: 'a.bin' });
@@ -59,6 +56,7 @@ describe.skipIf(noEmulatedCuda !== undefined)('a model in the memory of a GPU (e
   }
 
   it('has only its changed chunks written, which cross the bus once, and whoever has mapped it sees the new version', async () => {
+    const store = await testStore();
     let run = 0;
     const edits = fc.array(fc.record({ at: fc.double({ min: 0, max: 0.999, noNaN: true }), bytes: fc.integer({ min: 1, max: 200_000 }) }), { maxLength: 3 }); // prettier-ignore
     await fc.assert(
@@ -69,7 +67,7 @@ describe.skipIf(noEmulatedCuda !== undefined)('a model in the memory of a GPU (e
           const from = Math.floor(at * next.length);
           for (let i = from; i < Math.min(next.length, from + bytes); i++) next[i]! ^= 0x55;
         }
-        await using model = await rig(old, 'v');
+        await using model = await rig(store, old);
         const lease = await model.acquire();
         const viewer = await viewerOf(lease);
         const before = await chunksOf(model.volume);
@@ -96,7 +94,7 @@ describe.skipIf(noEmulatedCuda !== undefined)('a model in the memory of a GPU (e
 
   it('is neither version when a copy fails, whichever: nobody gets it, its memory is given back, and a load brings the new one', async () => {
     const [old, next] = [noise(600 * KIB, 1), noise(600 * KIB, 2)];
-    await using model = await rig(old, 'v');
+    await using model = await rig(await testStore(), old);
     const inPlace = async (): Promise<Lease> => {
       await model.volume.writeFile('a.bin', old);
       const lease = await model.acquire();
@@ -126,26 +124,5 @@ describe.skipIf(noEmulatedCuda !== undefined)('a model in the memory of a GPU (e
     }
     // The ring's slots are of 64 KiB.
     expect(failures).toBeGreaterThanOrEqual(600 / 64);
-  });
-
-  it('by a daemon, for the client that alone has it: the descriptors that it has show the new version', async () => {
-    const folder = tempDir();
-    buildEmulatedCuda(folder);
-    const old = noise(300 * KIB, 1);
-    const next = old.with(100 * KIB, old[100 * KIB]! ^ 1);
-    const { socket, store } = await daemonIn({ LD_LIBRARY_PATH: folder }, { 'a.bin': old }, '--device', 'cuda:0');
-    const [mine, others] = [await Client.connect(socket), await Client.connect(socket)];
-    onTestFinished(() => [mine, others].forEach((client) => client.close()));
-    const model = await mine.load({ volume: 'models', path: 'a.bin' });
-    const shown = (): Buffer => fs.readFileSync(`/proc/self/fd/${model.descriptors[0]}`).subarray(0, old.length);
-    expect(shown().equals(old)).toBe(true);
-    const other = await others.load({ volume: 'models', path: 'a.bin' });
-    await commit(store, 'models', { 'a.bin': next });
-    await expect(mine.update(model)).rejects.toMatchObject({ code: 'CAIRN_GPU_NOT_IN_PLACE' });
-    expect(shown().equals(old)).toBe(true);
-    other.release();
-    await others.list(); // After the release.
-    expect((await mine.update(model)).key).not.toBe(model.manifest.key);
-    expect(shown().equals(next)).toBe(true);
   });
 });

@@ -51,7 +51,7 @@ describe.each(noEmulatedCuda === undefined ? [...KINDS, 'emulated cuda' as const
   };
 
   it('gives files byte for byte, of any size', async () => {
-    const files = { 'm/empty': new Uint8Array(0), 'm/one': noise(1, 1), 'm/page': noise(4097, 2), 'm/large.bin': noise((20 << 20) + 3, 3) };
+    const files = { 'm/empty': new Uint8Array(0), 'm/one': noise(1, 1), 'm/page': noise(4097, 2), 'm/large.bin': noise((6 << 20) + 3, 3) };
     const volume = await commit(await testStore(), 'v', files);
     const loadPlan = await plan(volume, { path: 'm' });
     const { regions } = await loadRegions(volume, loadPlan, await device(), { ring: { slots: 3, slotBytes: 1 << 20 } });
@@ -87,16 +87,16 @@ describe.each(noEmulatedCuda === undefined ? [...KINDS, 'emulated cuda' as const
           for (const region of regions) on.free(region);
         },
       ),
-      { numRuns: 30 },
+      { numRuns: 15 },
     );
   });
 
   it('gives each rank its rows and columns', async () => {
     const w = tensor('w', 'BF16', [24, 48], 2, 1);
-    const big = tensor('big', 'F32', [600, 1200], 4, 2);
+    const big = tensor('big', 'F32', [120, 1200], 4, 2);
     const bias = tensor('bias', 'F32', [24], 4, 3);
     const volume = await commit(await testStore(), 'v', { 'm.safetensors': safetensors([w, big, bias]) });
-    for (const worldSize of [1, 2, 4])
+    for (const worldSize of [1, 4])
       for (let rank = 0; rank < worldSize; rank++)
         for (const axis of [0, 1]) {
           const slice = { rank, worldSize, ...(axis === 0 ? { rows: ['w', 'big'] } : { columns: ['w', 'big'] }) };
@@ -146,8 +146,8 @@ it('keeps a slow device busy with few slots, and says how often reading had to w
   expect(device.mostActive).toBeLessThanOrEqual(4);
   expect(metrics.stalls).toBeGreaterThan(10);
   expect(metrics).toMatchObject({ totalBytes: bytes.length, readBytes: bytes.length, copiedBytes: bytes.length, reusedBytes: 0 });
-  expect(stageRates(metrics)).toEqual({ read: (1000 * bytes.length) / metrics.readMs, copy: (1000 * bytes.length) / metrics.copyMs });
-  expect(bytesPerSecond(metrics)).toBe((1000 * bytes.length) / metrics.elapsedMs);
+  expect(stageRates(metrics)).toEqual({ read: (bytes.length / metrics.readMs) * 1000, copy: (bytes.length / metrics.copyMs) * 1000 });
+  expect(bytesPerSecond(metrics)).toBe((bytes.length / metrics.elapsedMs) * 1000);
   // What the store reads straight into the memory is not copied.
   const host = await loadRegions(volume, await plan(volume, { path: 'a.bin' }), hostDevice());
   expect(host.metrics).toMatchObject({ readBytes: bytes.length, copiedBytes: 0, stalls: 0 });

@@ -194,7 +194,7 @@ describe('a daemon', () => {
   });
 
   it('lets go of what a consumer wanted that dies while it is loaded', async () => {
-    const bytes = noise(150 * MIB, 1);
+    const bytes = noise(80 * MIB, 1);
     const { daemon: running, socketPath } = await daemon({ 'a.bin': bytes });
     const { socket } = raw(socketPath);
     socket.write(JSON.stringify({ id: 1, op: 'load', model: { volume: 'models', path: 'a.bin' } }) + '\n');

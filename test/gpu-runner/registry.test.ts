@@ -64,7 +64,7 @@ describe('a model', () => {
   });
 
   it('goes on loading while one of those who asked still waits, and stops with the last', async () => {
-    const { acquire, registry, device } = await rig({ a: noise(150 * MIB, 1) });
+    const { acquire, registry, device } = await rig({ a: noise(80 * MIB, 1) });
     const aborts = [new AbortController(), new AbortController(), new AbortController()];
     let heard = (): void => {};
     const started = new Promise<void>((resolve) => (heard = resolve));
@@ -81,7 +81,7 @@ describe('a model', () => {
     expect(registry.list()).toHaveLength(1);
     const joined = acquire('a', { signal: aborts[2]!.signal });
     await joined;
-    expect(device.info().allocatedBytes).toBe(150 * MIB);
+    expect(device.info().allocatedBytes).toBe(80 * MIB);
   });
 
   it('whose load was given up makes room for the next one, which waits for its memory if it has to', async () => {
