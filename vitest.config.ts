@@ -1,4 +1,5 @@
 import { configDefaults, defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 // Which folders of test/ do not test the core: everything else runs once more with the portable hash.
 const COMMAND = ['cli', 'gpu-runner', 'bench', 'examples'].map((folder) => `test/${folder}/**/*.test.ts`);
@@ -9,8 +10,20 @@ const HOSTILE = ['fuzz', 'hostile'].map((folder) => `test/${folder}/**/*.test.ts
 const TOOLING = ['test/tooling/**/*.test.ts'];
 const PACKAGING = ['test/packaging/**/*.test.ts'];
 
+/** What takes longest, in this order. */
+const SLOW = ['test/crash/crash-states', 'test/bench/', 'test/process/', 'test/crash/', 'test/mount/', 'test/gpu-runner/', 'test/cli/'];
+
+/** The slow files first: a fresh clone knows no times, and one that begins last would go on alone when all others have ended. */
+class SlowFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number => [...SLOW, ''].findIndex((part) => moduleId.includes(part));
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
+  }
+}
+
 export default defineConfig({
   test: {
+    sequence: { sequencer: SlowFirst },
     testTimeout: 60_000,
     hookTimeout: 60_000,
     maxWorkers: 2,

@@ -1,43 +1,56 @@
 // Everything that CI runs, in one go: format, lint, types, tests (the core's once more with the portable hash), packed packages, documentation.
 // The last line counts: every test is one, and so is every other check.
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { ROOT, runTool, since } from './lib/tools.mjs';
 
 const REPORTS = join(ROOT, '.cache', 'check');
+/** Of a failed test, at the end. */
+const MESSAGE_LINES = 12;
 
 /**
- * @typedef {{ passed: number, failed: number, skipped: number }} Count
+ * @typedef {{ passed: number, failed: number, skipped: number, failures?: string[] }} Count `failures`: a paragraph each
  * @typedef {{ name: string, check: () => Promise<Count> }} Section
  */
 
-/** @type {Section[]} */
-const sections = [
-  { name: 'format', check: tool('prettier', join('bin', 'prettier.cjs'), ['--check', '--log-level', 'warn', '.']) },
-  { name: 'lint', check: tool('eslint', join('bin', 'eslint.js'), ['.', '--max-warnings', '0', '--concurrency', '2']) },
-  { name: 'types', check: tool('typescript', join('bin', 'tsc'), ['-b', '--pretty']) },
-  {
-    name: 'tests',
-    check: tests(
-      'all',
-      ['core', 'processes', 'hostile', 'command', 'tooling'].flatMap((name) => ['--project', name]),
-    ),
-  },
-  { name: 'tests of the core, portable hash', check: tests('portable', ['--project', 'core'], { CAIRN_HASH: 'portable' }) },
-  { name: 'packed packages', check: tests('packaging', ['--project', 'packaging']) },
-  { name: 'documentation', check: tool('typedoc', join('bin', 'typedoc'), ['--emit', 'none']) },
+/**
+ * One stage after another; the lanes of a stage run side by side, since each of their checks keeps one core busy.
+ * @type {Section[][][]}
+ */
+const stages = [
+  [
+    [
+      { name: 'format', check: tool('prettier', join('bin', 'prettier.cjs'), ['--check', '--log-level', 'warn', '.']) },
+      { name: 'types', check: tool('typescript', join('bin', 'tsc'), ['-b', '--pretty']) },
+      { name: 'documentation', check: tool('typedoc', join('bin', 'typedoc'), ['--emit', 'none']) },
+    ],
+    [{ name: 'packed packages', check: tests('packaging', ['--project', 'packaging'], { quiet: true }) }],
+  ],
+  [[{ name: 'lint', check: tool('eslint', join('bin', 'eslint.js'), ['.', '--max-warnings', '0', '--concurrency', '2']) }]],
+  [
+    [
+      {
+        name: 'tests',
+        check: tests(
+          'all',
+          ['core', 'processes', 'hostile', 'command', 'tooling'].flatMap((name) => ['--project', name]),
+        ),
+      },
+    ],
+  ],
+  [[{ name: 'tests of the core, portable hash', check: tests('portable', ['--project', 'core'], { env: { CAIRN_HASH: 'portable' } }) }]],
 ];
 
 /** @returns {() => Promise<Count>} a check that passes when the tool exits with 0 */
 function tool(name, bin, args) {
   return async () => {
-    const code = await runTool(name, bin, args);
+    const code = await runTool(name, bin, args, { quiet: true });
     return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
   };
 }
 
 /** @returns {() => Promise<Count>} a run of vitest, counted from its JSON report */
-function tests(name, args, env = {}) {
+function tests(name, args, options = {}) {
   const report = join(REPORTS, `${name}.json`);
   return async () => {
     rmSync(report, { force: true });
@@ -45,7 +58,7 @@ function tests(name, args, env = {}) {
       'vitest',
       'vitest.mjs',
       ['run', ...args, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`],
-      { env },
+      options,
     );
     return count(report, code);
   };
@@ -59,27 +72,46 @@ function count(report, code) {
   } catch {
     return { passed: 0, failed: 1, skipped: 0 };
   }
-  const unloaded = found.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length;
-  const failed = found.numFailedTests + unloaded;
+  const unloaded = found.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0);
+  const failed = found.numFailedTests + unloaded.length;
   return {
     passed: found.numPassedTests,
     failed: failed === 0 && code !== 0 ? 1 : failed,
     skipped: found.numPendingTests + found.numTodoTests,
+    failures: [
+      ...unloaded.map(({ name, message }) => describe(name, 'does not load', message)),
+      ...found.testResults.flatMap(({ name, assertionResults }) =>
+        assertionResults
+          .filter(({ status }) => status === 'failed')
+          .map(({ fullName, failureMessages }) => describe(name, fullName, failureMessages.join('\n'))),
+      ),
+    ],
   };
+}
+
+/** A log may be kept only from its end on: what failed is said once more there. */
+function describe(file, name, message) {
+  return `${relative(ROOT, file)} > ${name}\n${message.split('\n').slice(0, MESSAGE_LINES).join('\n')}`;
 }
 
 mkdirSync(REPORTS, { recursive: true });
 const rows = [];
 const start = performance.now();
-for (const { name, check } of sections) {
-  console.log(`\n── ${name} ${'─'.repeat(Math.max(0, 60 - name.length))}`);
-  const began = performance.now();
-  const counted = await check();
-  rows.push({ name, ...counted, seconds: since(began) });
-}
+for (const lanes of stages)
+  await Promise.all(
+    lanes.map(async (lane) => {
+      for (const { name, check } of lane) {
+        console.log(`── ${name} ${'─'.repeat(Math.max(0, 60 - name.length))}`);
+        const began = performance.now();
+        const counted = await check();
+        rows.push({ name, ...counted, seconds: since(began) });
+      }
+    }),
+  );
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 console.log('');
+for (const { name, failures = [] } of rows) for (const failure of failures) console.log(`FAIL  ${name}: ${failure}\n`);
 for (const { name, passed, failed, skipped, seconds } of rows) {
   total.passed += passed;
   total.failed += failed;
