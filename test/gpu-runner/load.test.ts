@@ -10,7 +10,7 @@ import {
   type LoadRequest,
   type Region,
 } from '@cairn/gpu-runner';
-import type { ReadView } from '@cairn/core';
+import type { ReadRequest, ReadView, Work } from '@cairn/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { noEmulatedCuda } from '../support/emulated-cuda.js';
@@ -130,6 +130,26 @@ describe.each(noEmulatedCuda === undefined ? [...KINDS, 'emulated cuda' as const
     expect(reports[0]).toBeLessThan(bytes);
     expect(on.info().allocatedBytes).toBe(0);
   });
+});
+
+it('reads no chunk twice to verify it, where slots hold more than one', async () => {
+  const tensors = [3_000_000, 100, 1 << 20, 2_500_001].map((size, i) => tensor(`t.${i}`, 'U8', [size], 1, i));
+  const volume = await commit(await testStore(), 'v', { 'm.safetensors': safetensors(tensors), 'cut.bin': noise(9 << 20, 9) });
+  for (const path of ['m.safetensors', 'cut.bin']) {
+    const asked: [from: number, to: number][] = [];
+    const readInto = (requests: ReadRequest[], options: Work): Promise<number> => {
+      for (const { position = 0, target } of requests) asked.push([position, position + target.length]);
+      return volume.readInto(requests, options);
+    };
+    const view = new Proxy(volume, { get: (own, name) => (name === 'readInto' ? readInto : Reflect.get(own, name)) as unknown });
+    const device = new StagedDevice();
+    const loadPlan = await plan(volume, { path });
+    const { regions } = await loadRegions(view, loadPlan, device, { ring: { slots: 3, slotBytes: 2 << 20 }, verify: true });
+    expect(Buffer.compare((regions[0] as StagedRegion).memory, await volume.readFile(path))).toBe(0);
+    expect(asked.length).toBeGreaterThan(3);
+    for await (const { offset, length } of volume.chunks(path))
+      expect(asked.filter(([from, to]) => from < offset + length && to > offset)).toHaveLength(1);
+  }
 });
 
 it('keeps a slow device busy with few slots, and says how often reading had to wait', async () => {

@@ -25,9 +25,10 @@ export const modelLoadRow: Row = {
       await using one = new Subject();
       await using two = new Subject();
       const stores = await oneAndTwoWorkers(context, dir, data, [one, two]);
-      // Memory and slots that were used before, as in a daemon that has been running for a while.
+      // Memory, slots and code that were used before, as in a daemon that has been running for a while.
       for (const { subject, dir: store } of stores)
-        for (const target of ['slots', 'host'] as const) await subject.call('loadModel', store, basename(file), target, true);
+        for (const target of ['slots', 'host'] as const)
+          for (const verify of [true, false, true, false]) await subject.call('loadModel', store, basename(file), target, verify);
       const measure = (target: LoadTarget): Promise<Series> =>
         interleave({ title: TITLES[target], unit: 'ms', rounds: flags.rounds, bytes: data.bytes, log }, [
           ...stores.flatMap((store) => [loading(store, file, target, true), loading(store, file, target, false)]),
@@ -37,7 +38,7 @@ export const modelLoadRow: Row = {
       return {
         dataset: `${data.description}, stored raw (compression none)`,
         method:
-          'From planning until the last byte is where it belongs: in the slots that a device of its own would take it from (8 of 8 MiB, used in turn; nothing is copied out of them), or in host memory that other processes map, sealed. All memory was touched before; packs and the plain file in the page cache. What arrives is compared with the file once. The plain reads have as many in flight as there are slots.',
+          'From planning until the last byte is where it belongs: in the slots that a device of its own would take it from (8 of 8 MiB, used in turn; nothing is copied out of them), or in host memory that other processes map, sealed. All memory was touched before, by two loads of each kind; packs and the plain file in the page cache. What arrives is compared with the file once. The plain reads have as many in flight as there are slots.',
         series: [slots, host],
         findings: [
           ...rate(slots, names.verified(1), 'into slots, verified, 1 worker', 'model/verified'),

@@ -7,6 +7,9 @@ import { MalformedError } from '../util/bytes.js';
 import type { ContentRef } from './content-ref.js';
 import { decodeContentNode, type ContentNode } from './node.js';
 
+/** Decoded nodes, as long as their source keeps their bytes: a file that is read in many parts is asked for the same ones each time. */
+const decoded = new WeakMap<Uint8Array, ContentNode>();
+
 /**
  * Reads a node that must have this level and hold this many bytes, as whoever refers to it says.
  *
@@ -15,7 +18,8 @@ import { decodeContentNode, type ContentNode } from './node.js';
 export function readContentNode(source: NodeSource, digest: Digest, level: number, length: number): ContentNode {
   const bytes = source.get(ObjectKind.contentNode, digest);
   try {
-    const node = decodeContentNode(bytes);
+    let node = decoded.get(bytes);
+    if (node === undefined) decoded.set(bytes, (node = decodeContentNode(bytes)));
     if (node.level !== level) throw new MalformedError(`level ${node.level} where ${level} was to be`);
     if (node.length !== length) throw new MalformedError(`${node.length} bytes where ${length} were to be`);
     return node;

@@ -18,6 +18,8 @@ const MAX_SCRATCH_BYTES = 8 << 20;
 const MIN_TASK_BYTES = 1 << 20;
 const MAX_TASK_PIECES = 4000;
 const ALIGNMENT = 64;
+/** Tasks at once without verification: as many as the system's own threads, of which libuv has four. */
+const RAW_LANES = 4;
 
 interface BulkOptions {
   nodes: NodeSource;
@@ -41,7 +43,7 @@ export class BulkReader {
     const shared = requests.filter((request) => request.target.buffer instanceof SharedArrayBuffer);
     const plain = requests.filter((request) => !(request.target.buffer instanceof SharedArrayBuffer));
     const share = Math.ceil(total / (2 * this.workers.workers));
-    const lanes = new Lanes(this.workers.workers + 1);
+    const lanes = new Lanes(options.verify ? this.workers.workers + 1 : Math.max(this.workers.workers + 1, RAW_LANES));
     const tasks = new Set<Promise<void>>();
     const begin = async (group: Piece[], work: (group: Piece[]) => Promise<void>): Promise<void> => {
       await lanes.acquire();
@@ -69,8 +71,13 @@ export class BulkReader {
     operation.check();
   }
 
-  /** The workers put the bytes where they are wanted. */
+  /** What no one has to look at comes straight from the disk; all else the workers put where it is wanted. */
   private async direct(operation: Operation, pieces: Piece[], options: BulkOptions): Promise<void> {
+    const left = options.verify ? pieces : await readRaw(this.index, this.packs, pieces, operation.control);
+    if (left.length > 0) await this.byWorkers(operation, left, options);
+  }
+
+  private async byWorkers(operation: Operation, pieces: Piece[], options: BulkOptions): Promise<void> {
     const targets: Uint8Array[] = [];
     const places = new Float64Array(pieces.length * PLACE_FIELDS);
     for (const [i, { target, at, from, to }] of pieces.entries()) {
@@ -80,7 +87,7 @@ export class BulkReader {
     await this.run(operation, pieces, places, targets, options);
   }
 
-  /** The workers cannot reach the memory: what they have to look at goes by way of memory that they can. */
+  /** The same where the workers cannot reach the memory: what they have to look at goes by way of memory that they can. */
   private async indirect(operation: Operation, pieces: Piece[], options: BulkOptions): Promise<void> {
     const left = options.verify ? pieces : await readRaw(this.index, this.packs, pieces, operation.control);
     if (left.length > 0) await this.byScratch(operation, left, options);

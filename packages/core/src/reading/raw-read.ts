@@ -7,8 +7,8 @@ import type { OperationControl } from '../workers/operation-control.js';
 import type { PackHandles } from './pack-handles.js';
 import type { Piece } from './plan.js';
 
-/** Below this a read of its own costs the calling thread more than a worker and a copy do. */
-const MIN_PIECE_BYTES = 256 << 10;
+/** Below this a read of its own costs the calling thread more than a worker does. */
+const MIN_RUN_BYTES = 256 << 10;
 
 /** Bytes that lie in a pack as they are wanted. */
 interface Run {
@@ -20,7 +20,7 @@ interface Run {
 
 /**
  * Reads raw chunks without verification straight to where they are wanted: nothing has to look at the bytes, so the
- * system's own threads fill memory that workers could not reach. Neighbours are read together.
+ * system's own threads fill any memory, without the way to a worker and back. Neighbours are read together.
  *
  * @returns the pieces that have to take the other way.
  */
@@ -33,11 +33,15 @@ export async function readRaw(
   const left: Piece[] = [];
   const runs: Run[] = [];
   for (const piece of pieces) {
-    const location = piece.to - piece.from < MIN_PIECE_BYTES ? undefined : index.locate(ObjectKind.chunk, piece.digest);
+    const location = index.locate(ObjectKind.chunk, piece.digest);
     if (location?.encoding !== Encoding.raw || location.length !== piece.length) left.push(piece);
     else join(runs, { pieces: [piece], pack: location.pack, offset: location.offset + piece.from, length: piece.to - piece.from });
   }
   for (const { pieces: joined, pack, offset, length } of runs) {
+    if (length < MIN_RUN_BYTES) {
+      left.push(...joined);
+      continue;
+    }
     control.check();
     const { target, at } = joined[0]!;
     try {

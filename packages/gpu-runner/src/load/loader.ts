@@ -3,7 +3,7 @@ import type { Device, Region } from '../device/device.js';
 import { SlotRing, type SlotRingOptions } from '../device/slot-ring.js';
 import type { PlannedRead } from '../plan/load-plan.js';
 import { emptyMetrics, timed, type LoadMetrics } from './metrics.js';
-import { gapsOf, gather, piecesOf, type LoadPiece } from './pieces.js';
+import { gapsOf, gather, piecesOf, type ChunkEnds, type LoadPiece } from './pieces.js';
 
 /** Bytes that are in memory already, of an earlier load. */
 export interface RegionCopy {
@@ -111,7 +111,8 @@ class Filling {
       if (job.keptBytes === undefined) await this.clearGaps(job);
       else this.keep(job.keptBytes);
       for (const copy of job.copies ?? []) await this.reuse(copy);
-      for (const piece of piecesOf(job.reads.filter(isDirect), DIRECT_BYTES)) {
+      const ends = await this.chunkEnds(job.reads);
+      for (const piece of piecesOf(job.reads.filter(isDirect), DIRECT_BYTES, ends)) {
         while (this.running.size >= DIRECT_LANES) await Promise.race(this.running);
         this.check();
         this.start(() => this.readDirectly(piece));
@@ -119,6 +120,7 @@ class Filling {
       const staged = piecesOf(
         job.reads.filter((read) => !isDirect(read)),
         this.ring.slotBytes,
+        ends,
       );
       let batch: Staged[] = [];
       for (const piece of staged) {
@@ -137,6 +139,19 @@ class Filling {
     // Also after an error: nothing may write to the regions when they are freed.
     while (this.running.size > 0) await Promise.all(this.running);
     this.check();
+  }
+
+  /** Of the files of which more is read in one run than fits into a piece; without verification a chunk may as well be cut. */
+  private async chunkEnds(reads: readonly PlannedRead[]): Promise<Map<string, ChunkEnds>> {
+    const all = new Map<string, ChunkEnds>();
+    if (this.options.verify === false) return all;
+    for (const { path, runBytes } of reads) {
+      if (runBytes <= this.ring.slotBytes || all.has(path)) continue;
+      const ends: number[] = [];
+      for await (const { offset, length } of this.view.chunks(path)) ends.push(offset + length);
+      all.set(path, Float64Array.from(ends));
+    }
+    return all;
   }
 
   private keep(bytes: number): void {

@@ -16,17 +16,21 @@ export interface LoadPiece {
   bytes: number;
 }
 
+/** Of a file: where its chunks end, ascending, the last one where the file does. */
+export type ChunkEnds = Float64Array;
+
 /**
  * Cuts reads into pieces of at most `limit` bytes of the file. Runs that lie apart are read together with what is between them:
  * chunks of the store are read whole in any case, and one read a row would be thousands. Only a run that is longer than the limit
- * is cut.
+ * is cut, and where it can be between two chunks: a chunk in two pieces would be read and verified for each of them.
+ *
+ * @param ends of the files that are known
  */
-export function* piecesOf(reads: Iterable<PlannedRead>, limit: number): Generator<LoadPiece> {
+export function* piecesOf(reads: Iterable<PlannedRead>, limit: number, ends: ReadonlyMap<string, ChunkEnds>): Generator<LoadPiece> {
   for (const read of reads) {
     const { path, region, runBytes, runs, strideBytes } = read;
     if (runs === 1 || runBytes > limit) {
-      for (let run = 0; run < runs; run++)
-        yield* oneRun(path, region, read.position + run * strideBytes, read.offset + run * runBytes, runBytes, limit);
+      for (let run = 0; run < runs; run++) yield* oneRun(read, run, limit, ends.get(path));
       continue;
     }
     const together = Math.max(1, Math.floor((limit - runBytes) / strideBytes) + 1);
@@ -48,27 +52,40 @@ export function* piecesOf(reads: Iterable<PlannedRead>, limit: number): Generato
 }
 
 function* oneRun(
-  path: string,
-  region: number,
-  position: number,
-  offset: number,
-  length: number,
+  { path, position, region, offset, runBytes, strideBytes }: PlannedRead,
+  run: number,
   limit: number,
+  ends: ChunkEnds | undefined,
 ): Generator<LoadPiece, void, undefined> {
-  for (let at = 0; at < length; at += limit) {
-    const bytes = Math.min(limit, length - at);
+  const start = position + run * strideBytes;
+  for (let at = 0; at < runBytes;) {
+    const bytes = Math.min(runBytes - at, ends === undefined ? limit : bytesToCut(ends, start + at, limit));
     yield {
       path,
-      position: position + at,
+      position: start + at,
       sourceBytes: bytes,
       runBytes: bytes,
       runs: 1,
       strideBytes: bytes,
       region,
-      offset: offset + at,
+      offset: offset + run * runBytes + at,
       bytes,
     };
+    at += bytes;
   }
+}
+
+/** Up to the last end of a chunk within `limit` bytes from a position; `limit` where there is none, or the file ends there. */
+function bytesToCut(ends: ChunkEnds, position: number, limit: number): number {
+  let low = 0;
+  let high = ends.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ends[middle]! > position + limit) high = middle;
+    else low = middle + 1;
+  }
+  const cut = low === 0 ? 0 : ends[low - 1]! - position;
+  return cut <= 0 || low === ends.length ? limit : cut;
 }
 
 /** Moves the runs of a piece together, to the front of the memory that it was read into. */
