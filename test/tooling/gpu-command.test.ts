@@ -4,7 +4,8 @@ import { expect, it, vi } from 'vitest';
 import { main } from '../../packages/gpu-runner/src/command/main.js';
 
 const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-const page = readFileSync(at('docs/gpu-command.md'), 'utf8');
+const read = (path: string): string => readFileSync(at(path), 'utf8');
+const page = read('docs/gpu-command.md');
 
 async function help(...words: string[]): Promise<string> {
   const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
@@ -40,4 +41,23 @@ it('docs/gpu-command.md explains every metric, and none that does not exist', ()
   expect(real.length).toBeGreaterThan(15);
   const documented = [...page.matchAll(/^\| `(cairn_gpu_[a-z_]+)` \| (\w+) \|/gm)].map(([, name = '', type = '']) => `${name} ${type}`);
   expect(documented.sort()).toEqual(real.sort());
+});
+
+it('docs/gpu-protocol.md explains every request and every field of a model, and none that does not exist', () => {
+  const protocol = read('docs/gpu-protocol.md');
+  const names = (text: string, pattern: RegExp): string[] => [...new Set([...text.matchAll(pattern)].map(([, name = '']) => name))].sort();
+  const operations = names(read('packages/gpu-runner/src/protocol/messages.ts'), /\bop: '([a-z]+)'/g);
+  expect(operations).toHaveLength(7);
+  expect(names(protocol, /^\| `\{"id", "op": "([a-z]+)"/gm)).toEqual(operations);
+  const fieldsOf = (path: string, type: string): string[] =>
+    names(
+      new RegExp(`export interface ${type} [^{]*\\{([^]*?)\\n\\}`).exec(read(`packages/gpu-runner/src/${path}`))?.[1] ?? '',
+      /^ {2}(\w+)\??:/gm,
+    );
+  const fields = [...fieldsOf('plan/request.ts', 'LoadRequest'), ...fieldsOf('protocol/messages.ts', 'ModelRequest')].sort();
+  expect(fields.length).toBeGreaterThan(8);
+  const rows = protocol.slice(protocol.indexOf('A `model` is'), protocol.indexOf('With `descriptors`')).matchAll(/^\| (`[^|]*`) \|/gm);
+  expect([...rows].flatMap(([, cells = '']) => cells.replaceAll('`', '').split(', ')).sort()).toEqual(fields);
+  const slice = /"rank"[^|]*?\}/.exec(protocol)?.[0] ?? '';
+  expect(names(slice, /"(\w+)"/g)).toEqual(fieldsOf('plan/request.ts', 'SliceRequest'));
 });

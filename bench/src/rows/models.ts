@@ -2,6 +2,7 @@ import { basename, join } from 'node:path';
 import type { LoadMetrics } from '@cairn/gpu-runner';
 import { withWorkFolder } from '../context.js';
 import { binarySize, soleFile } from '../datasets/dataset.js';
+import type { Dataset } from '../datasets/dataset.js';
 import { settle } from '../measure/conditions.js';
 import { interleave } from '../measure/rounds.js';
 import type { Contestant } from '../measure/rounds.js';
@@ -10,6 +11,8 @@ import { openFreshStore } from './cairn.js';
 import { ratio, value } from './findings.js';
 import type { Row, Series } from './row.js';
 
+/** Models that are made of many experts have thousands. */
+const MANY_TENSORS = 3000;
 const LOAD = 'load';
 const RELOAD = 'reload, 1 % of the blocks changed';
 const IN_PLACE = 'reload in place, 1 % of the blocks changed';
@@ -22,7 +25,6 @@ export const attachRow: Row = {
   async measure(context) {
     const { flags, library, log } = context;
     const { weightsBytes } = flags.sizes;
-    const sizes = [weightsBytes / 16, weightsBytes];
     return withWorkFolder(context, 'model-attach', async (dir) => {
       await using server = new Subject();
       await using consumer = new Subject();
@@ -30,14 +32,19 @@ export const attachRow: Row = {
       const socket = join(dir, 'gpu.sock');
       await openFreshStore({ context, subject: server, name: 'daemon', dir: store, workers: 2 });
       await server.call('serveModels', store, socket);
+      const [small, large, many] = [binarySize(weightsBytes / 16), binarySize(weightsBytes), `${MANY_TENSORS} small tensors`];
+      const datasets: [name: string, data: Dataset][] = [
+        [small, await library.weights('bf16', weightsBytes / 16)],
+        [large, await library.weights('bf16', weightsBytes, 1)],
+        [many, await library.tinyTensors(MANY_TENSORS)],
+      ];
       const models: { name: string; path: string }[] = [];
-      for (const [number, bytes] of sizes.entries()) {
-        const data = await library.weights('bf16', bytes, number);
+      for (const [name, data] of datasets) {
         await server.call('storeFolder', store, data.dir);
-        const path = `${binarySize(bytes)}.safetensors`;
+        const path = `${name}.safetensors`;
         await server.call('renameInVolume', store, basename(await soleFile(data)), path);
         await server.call('preload', path);
-        models.push({ name: binarySize(bytes), path });
+        models.push({ name, path });
       }
       const time = await interleave(
         { title: 'Time', unit: 'ms', rounds: Math.max(flags.rounds, flags.sizes.starts), log },
@@ -49,16 +56,16 @@ export const attachRow: Row = {
           check: () => consumer.call('detach'),
         })),
       );
-      const [small, large] = models.map(({ name }) => name) as [string, string];
       await server.call('stopServing');
       return {
-        dataset: `two models of bf16 weights in a daemon's memory: ${models.map(({ name }) => name).join(' / ')}`,
+        dataset: `models in a daemon's memory: bf16 weights of ${small} and ${large}, and one of ${many}`,
         method:
-          'From connecting to the daemon until the descriptors are open and the first and the last byte were read, in a process that has done it before; the model is already in the memory of the daemon, which looks for the newest version first.',
+          'From before connecting to the daemon until the manifest with all tensors is parsed, the descriptors are open, and the first and the last byte of the model were read: from there on any tensor can be. In a process that has done it before; each time on a new connection. The daemon is another process, has loaded the model before, and looks for the newest version each time.',
         series: [time],
         findings: [
           ...value(time, large, `attached, ${large}`, 'model/attach'),
           ...ratio(time, large, small, `attached: time for ${large} over ${small}`),
+          ...value(time, many, `attached, ${many}`),
         ],
         missing: [],
       };
