@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { mergeManifests, type MergeConflict, type Resolution } from '../../packages/core/src/manifest/merge.js';
+import { FEW_CHANGES, mergeManifests, type MergeConflict, type Resolution } from '../../packages/core/src/manifest/merge.js';
 import { sameRoot, type Entry } from '../../packages/core/src/manifest/entry.js';
 import { walkTree } from '../../packages/core/src/manifest/read.js';
 import { apply, bulk, file, folder, inKeyOrder, lines, link, parentOf, treeSteps, type Tree } from '../support/manifest-trees.js';
@@ -24,8 +24,15 @@ function tree(entries: Record<string, Entry>): Tree {
 
 const filler: Tree = new Map(Array.from({ length: 700 }, (_, n) => [`f${n}`, file(n)]));
 
-/** Now and then, so that the changes lie in trees of several nodes. */
-const large = fc.nat(9).map((n) => n === 0);
+const nothing: Tree = new Map();
+
+/** What else is in the three trees, now and then, so that the changes lie in several nodes; and so many changes that both sides are listed. */
+const others = fc.nat(19).map((n): [Tree, Tree, Tree] => {
+  if (n > 1) return [nothing, nothing, nothing];
+  if (n === 1) return [filler, filler, filler];
+  const changed = Array.from({ length: FEW_CHANGES + 36 }, (_, i): [string, Entry] => [`f${i}`, file(1000)]);
+  return [filler, new Map([...filler, ...changed]), new Map([...filler].filter((_, i) => i < 80 || i > 180))];
+});
 
 const resolutions = fc.constantFrom<(c: MergeConflict) => Resolution>(
   () => 'ours',
@@ -38,10 +45,10 @@ const resolutions = fc.constantFrom<(c: MergeConflict) => Resolution>(
 describe('a three-way merge', () => {
   test('is that of three maps, and gives a tree in which every parent is a folder', () => {
     fc.assert(
-      fc.property(treeSteps, treeSteps, treeSteps, resolutions, large, (start, our, their, resolve, isLarge) => {
+      fc.property(treeSteps, treeSteps, treeSteps, resolutions, others, (start, our, their, resolve, more) => {
         const small = apply(new Map(), start);
-        const [base, ours, theirs] = [small, apply(small, our), apply(small, their)].map((tree): Tree =>
-          isLarge ? new Map([...tree, ...filler]) : tree,
+        const [base, ours, theirs] = [small, apply(small, our), apply(small, their)].map(
+          (tree, side): Tree => new Map([...tree, ...more[side]!]),
         ) as [Tree, Tree, Tree];
         const result = merge(base, ours, theirs, resolve);
         const expected = referenceMerge(base, ours, theirs, resolve);

@@ -85,4 +85,15 @@ describe('in a tree of a million entries', () => {
     expect(merge.read).toBeLessThanOrEqual(6 * LEVELS);
     expect(merge.written).toBeLessThanOrEqual(3 * LEVELS);
   });
+
+  test('a merge of one change onto hundreds of others reads and writes O(log n) nodes', () => {
+    const ours = editManifest(nodes, nodes, root, [[pathOf(123_456), file(1)]]);
+    const changed = Array.from({ length: 500 }, (_, n): [string, Entry] => [pathOf(n * 1999), link('x')]);
+    const theirs = editManifest(nodes, nodes, root, changed);
+    const cold = nodes.cold();
+    const merge = cold.count(() => mergeManifests(cold, cold, { base: root, ours, theirs }, () => 'conflict'));
+    expect([...diffManifests(nodes, theirs, merge.result.root)].map(({ path }) => path)).toEqual([pathOf(123_456)]);
+    expect(merge.read).toBeLessThanOrEqual(8 * LEVELS);
+    expect(merge.written).toBeLessThanOrEqual(3 * LEVELS);
+  });
 });

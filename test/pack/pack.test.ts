@@ -241,6 +241,22 @@ describe('PackWriter', () => {
     expect(calls).toEqual(['create', 'write', 'sync', 'close', 'rename', `syncDirectory ${folder}`]);
   });
 
+  it('one sync of the parent does for all folders that were there by then, and for none that came later', async () => {
+    const layout = new StoreLayout(tempDir());
+    createStoreFolders(await openDisk({ durable: false }), layout);
+    const calls: string[] = [];
+    const shelf = new PackShelf(recording(await openDisk({ durable: true }), calls, layout.dir), layout, 'o', hasher);
+    const packIn = (folder: string): void => void writePackSync(shelf, [input(10, 1)], asPackId(folder + newPackId().slice(2)));
+    const parentSyncs = (): number => calls.filter((call) => call === 'syncDirectory packs').length;
+    for (const folder of ['00', '01', '02']) fs.mkdirSync(`${layout.packsDir}/${folder}`);
+    for (const folder of ['00', '01', '02', '01']) packIn(folder);
+    expect(parentSyncs()).toBe(1);
+    // Made by somebody else, who may not have synced it yet.
+    for (const folder of ['03', '04']) fs.mkdirSync(`${layout.packsDir}/${folder}`);
+    for (const folder of ['03', '04', '00']) packIn(folder);
+    expect(parentSyncs()).toBe(2);
+  });
+
   it('what has been written goes to the disk while the rest is being made', async () => {
     const layout = new StoreLayout(tempDir());
     const disk = await openDisk({ durable: true });

@@ -34,13 +34,14 @@ class NodeCache {
   }
 }
 
-/** One cache per source, gone with it. A node never changes, so nothing in it grows old. */
+/** One cache for a source and all that lie on top of it, gone with it. A node never changes, so nothing in it grows old. */
 const CACHES = new WeakMap<NodeSource, NodeCache>();
 
 /** @throws DamageError when the node is missing or malformed */
 export function readManifestNode(source: NodeSource, digest: Digest): ManifestNode {
-  let cache = CACHES.get(source);
-  if (cache === undefined) CACHES.set(source, (cache = new NodeCache()));
+  const owner = source.beneath ?? source;
+  let cache = CACHES.get(owner);
+  if (cache === undefined) CACHES.set(owner, (cache = new NodeCache()));
   const id = digestKey(digest);
   let node = cache.get(id);
   if (node === undefined) {

@@ -9,6 +9,11 @@ export interface NodeSource {
    * @throws DamageError when the object is missing or its bytes do not give its digest
    */
   get(kind: ObjectKind, digest: Digest): Uint8Array;
+  /**
+   * The source whose decoded nodes serve this one, too: that which it lies on top of, and which outlives it. A digest has one node,
+   * wherever that is read.
+   */
+  readonly beneath?: NodeSource;
 }
 
 /** Where trees write their nodes to. Equal bytes give equal digests, so writing a node twice is harmless. */

@@ -36,6 +36,10 @@ export class Staging implements NodeSource, NodeSink {
     return this.bytes;
   }
 
+  get beneath(): NodeSource {
+    return this.published.beneath ?? this.published;
+  }
+
   /** Stages an object, unless it is staged or published already; `bytes` are handed over. */
   put(kind: ObjectKind, bytes: Uint8Array): Digest {
     const digest = this.hasher.digest(bytes);
@@ -75,8 +79,8 @@ export class Staging implements NodeSource, NodeSink {
 
   /** What is readable now, whatever is dropped later. */
   pinned(): NodeSource {
-    const { held, published } = this;
-    return { get: (kind, digest) => held.get(objectMapKey(kind, digest))?.bytes ?? published.get(kind, digest) };
+    const { held, published, beneath } = this;
+    return { beneath, get: (kind, digest) => held.get(objectMapKey(kind, digest))?.bytes ?? published.get(kind, digest) };
   }
 
   /** Drops everything but these objects. */

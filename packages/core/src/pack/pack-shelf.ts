@@ -1,4 +1,7 @@
+import path from 'node:path';
 import type { Disk, WritableFile } from '../disk/disk.js';
+import { reads } from '../disk/reads.js';
+import { wrapIoError } from '../errors.js';
 import type { Hasher } from '../hash/hasher.js';
 import type { PackId } from './pack-id.js';
 import type { StoreLayout } from './store-layout.js';
@@ -27,12 +30,7 @@ export class PackShelf {
   publish(id: PackId): void {
     const folder = this.layout.packDir(id);
     const place = this.layout.packPath(id);
-    if (!this.durableFolders.has(folder)) {
-      this.disk.mkdir(folder);
-      // Also where it existed: another process may have made it a moment ago and not have synced it yet.
-      this.disk.syncDirectory(this.layout.packsDir);
-      this.durableFolders.add(folder);
-    }
+    if (!this.durableFolders.has(folder)) this.settleFolder(folder);
     this.disk.rename(this.incomingPath(id), place);
     try {
       this.disk.syncDirectory(folder);
@@ -52,9 +50,26 @@ export class PackShelf {
     this.discard(file.path);
   }
 
-  private discard(path: string): void {
+  /** Sees to it that a folder of packs is there, and durable, as all are then that were there before. */
+  private settleFolder(folder: string): void {
+    this.disk.mkdir(folder);
+    const there = this.folders();
+    // Also where it existed: another process may have made it a moment ago and not have synced it yet.
+    this.disk.syncDirectory(this.layout.packsDir);
+    for (const name of there) this.durableFolders.add(path.join(this.layout.packsDir, name));
+  }
+
+  private folders(): string[] {
     try {
-      this.disk.unlink(path);
+      return reads.readdirSync(this.layout.packsDir);
+    } catch (error) {
+      throw wrapIoError(error, `cannot list ${this.layout.packsDir}`);
+    }
+  }
+
+  private discard(file: string): void {
+    try {
+      this.disk.unlink(file);
     } catch {
       // No entry of any index points at it.
     }

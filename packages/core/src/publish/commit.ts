@@ -9,7 +9,7 @@ import type { SealedPack } from '../pack/footer.js';
 import { decodeSnapshotRecord, encodeSnapshotRecord, type SnapshotRecord } from '../snapshot/record.js';
 import { stagedBelow } from '../snapshot/staged-below.js';
 import { changeRefs, type RefTransaction } from './change-refs.js';
-import { isLargeMerge, type Proposal, rebase, type Rebased } from './merge-plan.js';
+import { changesLittle, LARGE_MERGE, type Proposal, rebase, type Rebased } from './merge-plan.js';
 import type { CommitOutcome, CommitOrder, HeadInfo } from './messages.js';
 import type { PublishParts } from './parts.js';
 import { revive } from './revive.js';
@@ -17,6 +17,9 @@ import { discardPack, writeSmallPack } from './store-objects.js';
 
 /** How often a large merge is done outside of the lock, before it is done in it whatever it takes. */
 const MAX_MERGES_OUTSIDE = 2;
+
+/** Nodes that a merge made and the caller is given: those of some changes, not those of thousands. */
+const MAX_NODES_RETURNED = 64;
 
 /**
  * Publishes a tree as a volume's new head, merged onto the head when that has moved: under the lock, in this order, the new
@@ -26,19 +29,20 @@ const MAX_MERGES_OUTSIDE = 2;
 export function commit(parts: PublishParts, order: CommitOrder, objects: StagedObject[]): CommitOutcome {
   const staging = stage(parts, objects);
   let proposal: Proposal = { base: order.base.root, ours: order.ours, overwritten: [] };
+  // What others committed until now is not the head any more when many wait for the lock: little is merged once, under it.
+  let isReady = changesLittle(staging, proposal);
   for (let merges = 0; ; merges++) {
     const lastTime = merges === MAX_MERGES_OUTSIDE;
-    if (!lastTime) {
+    if (!isReady && !lastTime) {
       parts.reader.refresh();
       const head = headOf(parts, existing(parts.reader, order));
-      if (isLargeMerge(staging, proposal, head.root)) {
-        const rebased = ontoHead(parts, staging, proposal, head, order);
-        if (rebased.conflicts !== undefined) return { status: 'conflict', paths: rebased.conflicts, head };
-        proposal = rebased.proposal;
-      }
+      const rebased = ontoHead(parts, staging, proposal, head, order)!;
+      if (rebased.conflicts !== undefined) return { status: 'conflict', paths: rebased.conflicts, head };
+      proposal = rebased.proposal;
     }
-    const outcome = attempt(parts, order, objects, staging, proposal, lastTime);
+    const outcome = attempt(parts, order, objects, staging, proposal, lastTime ? Infinity : LARGE_MERGE);
     if (outcome !== undefined) return outcome;
+    isReady = false;
   }
 }
 
@@ -49,7 +53,7 @@ function attempt(
   objects: readonly StagedObject[],
   staging: Staging,
   proposal: Proposal,
-  mergeHere: boolean,
+  maxChanges: number,
 ): CommitOutcome | undefined {
   let pack: SealedPack | undefined;
   let seq = 0;
@@ -58,8 +62,8 @@ function attempt(
     const outcome = changeRefs<CommitOutcome | undefined>(parts, (transaction) => {
       const volume = existing(transaction.reader, order);
       const head = headOf(parts, volume);
-      if (!mergeHere && isLargeMerge(staging, proposal, head.root)) return undefined;
-      const rebased = ontoHead(parts, staging, proposal, head, order);
+      const rebased = ontoHead(parts, staging, proposal, head, order, maxChanges);
+      if (rebased === undefined) return undefined;
       if (rebased.conflicts !== undefined) return { status: 'conflict', paths: rebased.conflicts, head };
       const { ours: root, overwritten } = rebased.proposal;
       // A volume's first commit makes a snapshot in any case, so that there is one to return.
@@ -77,7 +81,8 @@ function attempt(
         metadata: order.metadata,
       };
       // What a merge made of the staged nodes and then dropped stays out.
-      const needed = sameRoot(root, order.ours) ? objects : stagedBelow(staging, root);
+      const isMerged = !sameRoot(root, order.ours);
+      const needed = isMerged ? stagedBelow(staging, root) : objects;
       written = newObjects(parts, transaction, staging, record, order, needed);
       pack = writeSmallPack(parts, transaction.reader, written.objects);
       seq = transaction.reader.state().seq + 1;
@@ -90,7 +95,8 @@ function attempt(
       });
       transaction.index.putPack(pack, parts.lease);
       transaction.index.putObjects(pack.id, pack.table);
-      return { status: 'committed', snapshot: written.id, record, overwritten: [...overwritten], storedBytes: pack.sizeBytes };
+      const mergedNodes = isMerged ? topNodes(written.objects) : [];
+      return { status: 'committed', snapshot: written.id, record, overwritten: [...overwritten], storedBytes: pack.sizeBytes, mergedNodes };
     });
     for (const { kind, digest, bytes } of written?.objects ?? [])
       if (kind !== ObjectKind.chunk) parts.objects.keep(kind, digest, new Uint8Array(bytes));
@@ -101,9 +107,16 @@ function attempt(
   }
 }
 
-/** The proposal, merged with what others have committed since its base. */
-function ontoHead(parts: PublishParts, staging: Staging, proposal: Proposal, head: HeadInfo, order: CommitOrder): Rebased {
-  return parts.config.disk.without === 'compare' ? { proposal } : rebase(staging, proposal, head.root, order);
+/** The proposal, merged with what others have committed since its base; undefined when that takes a look at more than `maxChanges`. */
+function ontoHead(
+  parts: PublishParts,
+  staging: Staging,
+  proposal: Proposal,
+  head: HeadInfo,
+  order: CommitOrder,
+  maxChanges = Infinity,
+): Rebased | undefined {
+  return parts.config.disk.without === 'compare' ? { proposal } : rebase(staging, proposal, head.root, order, maxChanges);
 }
 
 /** Whether the journal holds the change that names a pack, since it could not be taken back: then the pack must stay. */
@@ -133,9 +146,16 @@ function newObjects(
   return { id, objects };
 }
 
+/** Copies of the nodes of a tree that was written, from the top down, as far as they are few. */
+function topNodes(objects: readonly StagedObject[]): Uint8Array[] {
+  const nodes = objects.filter(({ kind }) => kind === ObjectKind.manifestNode).slice(0, MAX_NODES_RETURNED);
+  return nodes.map(({ bytes }) => new Uint8Array(bytes));
+}
+
 /** What is known as published outside of the lock may be collected before it is taken, so everything is staged. */
 function stage(parts: PublishParts, objects: StagedObject[]): Staging {
-  const staging = new Staging({ get: (kind, digest) => parts.objects.get(kind, digest), has: () => false }, parts.hasher);
+  const published = { beneath: parts.objects, get: parts.objects.get.bind(parts.objects), has: () => false };
+  const staging = new Staging(published, parts.hasher);
   for (const object of objects) staging.add(object);
   return staging;
 }

@@ -73,6 +73,8 @@ export type CommitOutcome =
       overwritten: string[];
       /** Size of the pack that the commit wrote. */
       storedBytes: number;
+      /** Nodes of the new tree that a merge made: the caller looks at them next, and need not read them back. */
+      mergedNodes: Uint8Array[];
     }
   /** The head has this tree already. */
   | { status: 'unchanged'; head: HeadInfo; overwritten: string[] }

@@ -83,6 +83,7 @@ export async function commitTree({
       // What is published must not be called a failure because the disk then fails to give it back.
       engine.nodes.keep(ObjectKind.snapshot, outcome.snapshot, encodeSnapshotRecord(outcome.record));
       for (const { kind, digest, bytes } of objects) if (kind !== ObjectKind.chunk) engine.nodes.keep(kind, digest, bytes);
+      for (const bytes of outcome.mergedNodes) engine.nodes.keep(ObjectKind.manifestNode, engine.hasher.digest(bytes), bytes);
       const { generation, root } = outcome.record;
       return {
         head: { generation, snapshot: outcome.snapshot, root },
