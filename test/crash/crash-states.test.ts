@@ -25,7 +25,7 @@ describe('a power cut at any moment', () => {
       const random = randomFrom(testSeed('crash states'));
       const checker = new StateChecker(DEPTH);
       onTestFinished(() => checker.clear());
-      const sampling: Sampling = { perMoment: IS_LONG ? 48 : 12, tears: IS_LONG ? 4 : 1, random };
+      const sampling: Sampling = { perMoment: IS_LONG ? 48 : 6, tears: IS_LONG ? 4 : 1, random };
       let runs = 0;
       let states = 0;
       while (checker.distinct < STATES) {
