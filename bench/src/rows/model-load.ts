@@ -12,6 +12,7 @@ import type { Row, Series } from './row.js';
 import { names, oneAndTwoWorkers } from './verified-reads.js';
 
 const PLAIN = 'fs.read, 8 at once';
+const FLOOR = 'fs.readSync and BLAKE3, 1 thread';
 const TITLES = { slots: 'Time, into slots', host: 'Time, into host memory' } as const satisfies Record<LoadTarget, string>;
 
 export const modelLoadRow: Row = {
@@ -33,17 +34,19 @@ export const modelLoadRow: Row = {
         interleave({ title: TITLES[target], unit: 'ms', rounds: flags.rounds, bytes: data.bytes, log }, [
           ...stores.flatMap((store) => [loading(store, file, target, true), loading(store, file, target, false)]),
           pipeline(two, file, target),
+          ...(target === 'slots' ? [floor(one, file)] : []),
         ]);
       const [slots, host] = [await measure('slots'), await measure('host')];
       return {
         dataset: `${data.description}, stored raw (compression none)`,
         method:
-          'From planning until the last byte is where it belongs: in the slots that a device of its own would take it from (8 of 8 MiB, used in turn; nothing is copied out of them), or in host memory that other processes map, sealed. All memory was touched before, by two loads of each kind; packs and the plain file in the page cache. What arrives is compared with the file once. The plain reads have as many in flight as there are slots.',
+          'From planning until the last byte is where it belongs: in the slots that a device of its own would take it from (8 of 8 MiB, used in turn; nothing is copied out of them), or in host memory that other processes map, sealed. All memory was touched before, by two loads of each kind; packs and the plain file in the page cache. What arrives is compared with the file once. The plain reads have as many in flight as there are slots; reading and digesting 1 MiB after the other is the least that a verified load takes of one core.',
         series: [slots, host],
         findings: [
           ...rate(slots, names.verified(1), 'into slots, verified, 1 worker', 'model/verified'),
           ...rate(slots, names.verified(2), 'into slots, verified, 2 workers'),
           ...ratio(slots, names.verified(1), names.verified(2), 'into slots, verified: two workers against one'),
+          ...ratio(slots, FLOOR, names.verified(1), 'into slots, verified, 1 worker: rate over reading and digesting alone'),
           ...ratio(slots, PLAIN, names.unverified(2), 'into slots, unverified: rate over plain fs.read', 'model/unverified'),
           ...rate(host, names.verified(1), 'into host memory, verified, 1 worker'),
           ...rate(host, names.verified(2), 'into host memory, verified, 2 workers'),
@@ -76,5 +79,14 @@ function pipeline(subject: Subject, file: string, target: LoadTarget): Contestan
     command: '8 × fileHandle.read(slot, …), the next 8 MiB each',
     prepare: () => warm(dirname(file)),
     run: () => subject.call('readPipeline', file, target),
+  };
+}
+
+function floor(subject: Subject, file: string): Contestant {
+  return {
+    name: FLOOR,
+    command: 'fs.readSync(fd, slot, …, 1 MiB); blake3(slot)',
+    prepare: () => warm(dirname(file)),
+    run: () => subject.call('readAndDigest', file),
   };
 }
