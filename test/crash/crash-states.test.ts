@@ -14,7 +14,7 @@ const DEPTH = IS_LONG ? { repair: 50, readAll: 100, threads: 1000 } : { repair: 
 /** Programs that are recorded at a time, by one process. */
 const BATCH = IS_LONG ? 4 : 2;
 /** What comes between operations. */
-const PAUSES = ['reopen', 'repair', 'gc', 'optimize'];
+const PAUSES = ['reopen', 'repair', 'gc', 'merge', 'optimize'];
 /** What it takes for a pack to be deleted: its writer's engine may still refer to it. */
 const COLLECTION = ['prune', 'gc', 'reopen', 'gc'];
 

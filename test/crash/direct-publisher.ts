@@ -1,6 +1,15 @@
 import { changeRefs } from '../../packages/core/dist/publish/change-refs.js';
 import { changeVolume } from '../../packages/core/dist/publish/change-volume.js';
-import { condemn, doom, moveCopies, prepareCollection, sweep } from '../../packages/core/dist/publish/collect.js';
+import {
+  claimCollection,
+  condemn,
+  doom,
+  moveCopies,
+  prepareCollection,
+  releaseCollection,
+  retire,
+  sweep,
+} from '../../packages/core/dist/publish/collect.js';
 import { commit } from '../../packages/core/dist/publish/commit.js';
 import type { PublishConfig } from '../../packages/core/dist/publish/messages.js';
 import { closeParts, openParts, type PublishParts } from '../../packages/core/dist/publish/parts.js';
@@ -47,6 +56,18 @@ export class DirectPublisher implements Pick<Publisher, keyof Publisher> {
 
   async prepareCollection(): Promise<void> {
     prepareCollection(await this.parts());
+  }
+
+  async claimCollection(...[input]: Parameters<Publisher['claimCollection']>): ReturnType<Publisher['claimCollection']> {
+    return claimCollection(await this.parts(), input);
+  }
+
+  async releaseCollection(): ReturnType<Publisher['releaseCollection']> {
+    releaseCollection(await this.parts());
+  }
+
+  async retire(...[input]: Parameters<Publisher['retire']>): ReturnType<Publisher['retire']> {
+    return retire(await this.parts(), input);
   }
 
   async moveCopies(...[input]: Parameters<Publisher['moveCopies']>): ReturnType<Publisher['moveCopies']> {

@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { mergeSmallPacks, smallPacks } from '../../packages/core/dist/maintenance/gc/merge-small.js';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
 import { repairStoreOn } from '../../packages/core/dist/store/repair-store.js';
 import { makeSources, OPERATIONS, PREPARATION } from '../support/operations.mjs';
@@ -8,7 +9,7 @@ import { Trace } from './trace-file.mjs';
 
 /*
  * Makes stores on a traced disk, and changes each by a program of operations. Says in the trace when it tries a change, and
- * when that is done. `runs`: of each the folder to work in, and the names of its operations; also `reopen`, `repair`, `gc` and `optimize`.
+ * when that is done. `runs`: of each the folder to work in, and the names of its operations; also `reopen`, `repair`, `gc`, `optimize` and `merge`.
  */
 const module = new URL('./tracing-disk.mjs', import.meta.url).href;
 for (const { dir, program } of input.runs) {
@@ -36,6 +37,10 @@ for (const { dir, program } of input.runs) {
     }
     if (name === 'gc' || name === 'optimize') {
       await attempt({ gc: true }, () => store[name]());
+      continue;
+    }
+    if (name === 'merge') {
+      await attempt({ gc: true }, () => mergeSmallPacks(store.engine, smallPacks(store.engine)));
       continue;
     }
     const { before, run } = OPERATIONS[name];

@@ -26,7 +26,11 @@ class FaultyMount {
     const dir = tempDir();
     const counter = new SharedArrayBuffer(4);
     const options = { error, kinds: STRICT, failAt: FAIL_AT, counter };
-    const store = await openStoreOn({ durable: false, module: FAULTY_DISK, options }, join(dir, 'store'), { workers: 1 });
+    const store = await openStoreOn({ durable: false, module: FAULTY_DISK, options }, join(dir, 'store'), {
+      workers: 1,
+      // Its calls would be counted, too.
+      mergeSmallPacks: false,
+    });
     onTestFinished(() => store.close());
     return new FaultyMount(store, join(dir, 'f'), new Int32Array(counter));
   }

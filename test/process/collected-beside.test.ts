@@ -14,7 +14,7 @@ const PAIRS = MINUTES > 0 ? 4 : 2;
 
 const WRITES = { edit: 3, commit: 5, upload: 2, large: 0.3, tag: 0.5, untag: 0.5, reload: 1, prune: 2 };
 const READS = { look: 3, hold: 2, relook: 6 };
-const COLLECTS = { gc: 1 };
+const COLLECTS = { gc: 1, merge: 0.5 };
 
 test('collected again and again while others write, prune and read: no read fails, nothing is lost, and what nobody needs is gone after', async () => {
   const random = randomFrom(testSeed('collected beside'));

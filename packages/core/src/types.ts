@@ -45,6 +45,8 @@ export interface StoreOptions {
   cacheBytes?: number;
   /** A commit that would take the packs over this many bytes fails with `CAIRN_STORE_FULL`. Default: no limit. */
   maxBytes?: number;
+  /** Bring small packs together when there are more than 64, behind the commits that made them. Default true; `optimize` does it when asked. */
+  mergeSmallPacks?: boolean;
   /** How hard new chunks are compressed: not at all, by a fast zstd where a sample promises to save (default), or as small as zstd gets. */
   compression?: 'none' | 'fast' | 'max';
   /** BLAKE3 implementation; both give the same digests. Default `auto`: native where it loads. `CAIRN_HASH` sets what `auto` means. */

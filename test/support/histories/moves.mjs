@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isCairnError } from '@cairn/core';
+import { mergeSmallPacks, smallPacks } from '../../../packages/core/dist/maintenance/gc/merge-small.js';
 import { say } from '../say.mjs';
 import { contentOf, filesOf, now } from './inspection.mjs';
 
@@ -18,6 +19,7 @@ const WEIGHTS = {
   untag: 0.4,
   prune: 0.4,
   gc: 0.2,
+  merge: 0.3,
 };
 const MAX_HELD = 3;
 /** Bytes from which on a content that was read once is known. */
@@ -236,6 +238,12 @@ export class Actor {
         throw error;
       }
     });
+  }
+
+  /** What is done behind commits once there are many packs. */
+  async merge() {
+    const { engine } = this.store;
+    await this.attempt('merge', {}, async () => ({ merged: await mergeSmallPacks(engine, smallPacks(engine)) }));
   }
 
   // ---- chance

@@ -7,6 +7,7 @@ import type { VolumeId } from '../refs/ref-table.js';
  * Every key of the index: a prefix byte per family, then fixed-width parts; numbers are big-endian, so that they sort.
  *
  *   01                                 state of the index as a whole
+ *   02                                 lease of the engine that collects
  *   10 kind:1 digest:32                object -> location
  *   20 pack:16                         sealed pack
  *   21 pack:16                         the same, when it counts as absent for deduplication
@@ -20,6 +21,7 @@ import type { VolumeId } from '../refs/ref-table.js';
  */
 const Family = {
   state: 0x01,
+  collector: 0x02,
   object: 0x10,
   pack: 0x20,
   absentPack: 0x21,
@@ -48,6 +50,7 @@ export function after(key: Uint8Array): Uint8Array {
 }
 
 export const STATE_KEY = Buffer.from([Family.state]);
+export const COLLECTOR_KEY = Buffer.from([Family.collector]);
 
 export function objectKey(kind: ObjectKind, digest: Uint8Array, offset = 0): Uint8Array {
   return writeObjectKey(Buffer.allocUnsafe(OBJECT_KEY_BYTES), kind, digest, offset);

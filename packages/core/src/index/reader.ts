@@ -31,6 +31,11 @@ export class IndexReader {
     return this.read(keys.STATE_KEY, records.decodeState) ?? records.INITIAL_STATE;
   }
 
+  /** The lease of the engine that collects, or did when it died. */
+  collector(): string | undefined {
+    return this.read(keys.COLLECTOR_KEY, records.decodeCollector);
+  }
+
   locate(kind: ObjectKind, digest: Digest): Location | undefined {
     return this.read(keys.writeObjectKey(this.lookupKey, kind, digest, 0), records.decodeLocation);
   }

@@ -173,6 +173,14 @@ export function decodeDoomedPack(id: PackId, key: Uint8Array, value: Uint8Array)
   return reading(key, value, (reader) => ({ id, condemnedEpoch: reader.u64(), sizeBytes: reader.u64() }));
 }
 
+export function encodeCollector(lease: string): Uint8Array {
+  return new ByteWriter().text(lease).finish();
+}
+
+export function decodeCollector(key: Uint8Array, value: Uint8Array): string {
+  return reading(key, value, (reader) => reader.text());
+}
+
 export function encodeVolume(volume: VolumeRecord): Uint8Array {
   const writer = new ByteWriter()
     .text(volume.name ?? '')

@@ -27,6 +27,12 @@ export class IndexTransaction {
     this.put(keys.STATE_KEY, records.encodeState({ ...this.reader.state(), ...change }));
   }
 
+  /** Notes which engine collects. */
+  setCollector(lease: string | undefined): void {
+    if (lease === undefined) this.remove(keys.COLLECTOR_KEY);
+    else this.put(keys.COLLECTOR_KEY, records.encodeCollector(lease));
+  }
+
   /** Rows `from` to `to` (exclusive) of a sealed pack's table. An object that has a location keeps it, unless its pack counts as absent. */
   putObjects(pack: PackId, table: ObjectTable, from = 0, to = rowCount(table)): void {
     const packBytes = packIdToBytes(pack);

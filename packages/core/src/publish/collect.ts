@@ -58,6 +58,37 @@ function adopt(parts: PublishParts, pack: SealedPack): void {
   }
 }
 
+/**
+ * Makes this engine the one that collects: only it moves objects, and others that only bring small packs together wait. `first`: it
+ * comes before whoever does so now. False: another one, which lives, has it.
+ */
+export function claimCollection(parts: PublishParts, { first }: { first: boolean }): boolean {
+  return parts.reserve.spentOn(() =>
+    writeIndex(parts.env, (index) => {
+      const holder = index.reader.collector();
+      if (holder === parts.lease) return true;
+      if (!first && holder !== undefined && isAlive(parts, holder)) return false;
+      index.setCollector(parts.lease);
+      return true;
+    }),
+  );
+}
+
+export function releaseCollection(parts: PublishParts): void {
+  parts.reader.refresh();
+  if (parts.reader.collector() !== parts.lease) return;
+  parts.reserve.spentOn(() =>
+    writeIndex(parts.env, (index) => {
+      if (index.reader.collector() === parts.lease) index.setCollector(undefined);
+    }),
+  );
+}
+
+function isAlive(parts: PublishParts, lease: string): boolean {
+  const { alive, unreadable } = listLeases(parts.layout);
+  return alive.some(({ id }) => id === lease) || unreadable.includes(lease);
+}
+
 export interface MoveInput {
   /** Of the index when marking began: another collection since makes the marking worthless. */
   epoch: number;
@@ -73,7 +104,7 @@ export function moveCopies(parts: PublishParts, { epoch, pack, sources }: MoveIn
   for (let row = 0; row < count && !superseded; row += KEYS_PER_TRANSACTION) {
     parts.reserve.spentOn(() =>
       writeIndex(parts.env, (index) => {
-        superseded = index.reader.state().epoch !== epoch;
+        superseded = index.reader.state().epoch !== epoch || index.reader.collector() !== parts.lease;
         if (superseded) return;
         index.putPack(pack, parts.lease);
         index.moveObjects(pack.id, pack.table, from, row, Math.min(count, row + KEYS_PER_TRANSACTION));
@@ -109,7 +140,7 @@ export function condemn(parts: PublishParts, input: CondemnInput): CondemnOutcom
     return parts.reserve.spentOn(() =>
       writeIndex(parts.env, (index) => {
         catchUp(parts, index);
-        if (index.reader.state().epoch !== input.epoch) return 'superseded';
+        if (index.reader.state().epoch !== input.epoch || index.reader.collector() !== parts.lease) return 'superseded';
         const leases = protecting(parts.config.disk, listLeases(parts.layout));
         const marking = new Marking(shared);
         const touched = new Set<PackId>();
@@ -136,6 +167,34 @@ export function condemn(parts: PublishParts, input: CondemnInput): CondemnOutcom
     if (error instanceof TooMuchError) return 'again';
     throw error;
   }
+}
+
+export interface RetireInput {
+  /** Of the index when copying began. */
+  epoch: number;
+  packs: PackId[];
+}
+
+/** Condemns packs all of whose objects are found elsewhere by now: nothing has to be marked for that. False: another collection came between. */
+export function retire(parts: PublishParts, { epoch, packs }: RetireInput): boolean {
+  return parts.reserve.spentOn(() =>
+    writeIndex(parts.env, (index) => {
+      const { reader } = index;
+      if (reader.state().epoch !== epoch || reader.collector() !== parts.lease) return false;
+      const empty = packs.filter(
+        (id) => reader.pack(id) !== undefined && reader.absentPack(id) === undefined && isEmpty(parts, reader, id),
+      );
+      if (empty.length > 0) index.condemnPacks(empty);
+      return true;
+    }),
+  );
+}
+
+/** Whether nothing is found in a pack: one that was just being published when it was looked at has got more since. */
+function isEmpty({ layout, hasher }: PublishParts, reader: IndexReader, id: PackId): boolean {
+  for (const { kind, digest } of rows(readFooter(layout.packPath(id), id, hasher).table))
+    if (reader.locate(kind, digest)?.pack === id) return false;
+  return true;
 }
 
 /** Where marking has to begin to find all that came since the last look: new snapshots, and what new packs refer to. */

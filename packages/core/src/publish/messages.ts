@@ -9,7 +9,7 @@ import type { SealedPack } from '../pack/footer.js';
 import type { RefChange } from '../refs/ref-table.js';
 import type { SnapshotRecord } from '../snapshot/record.js';
 import type { StagedObject } from '../objects/staging.js';
-import type { CondemnInput, CondemnOutcome, DoomInput, MoveInput, SweepOutcome } from './collect.js';
+import type { CondemnInput, CondemnOutcome, DoomInput, MoveInput, RetireInput, SweepOutcome } from './collect.js';
 import type { ObjectBundle } from './object-bundle.js';
 
 /** What the publishing thread is started with: plain data. */
@@ -113,6 +113,9 @@ export interface PublishCalls {
   change: { input: { change: VolumeChange; checks: ChangeChecks }; output: ChangeOutcome };
   commit: { input: { order: CommitOrder; objects: ObjectBundle }; output: CommitOutcome };
   prepareCollection: { input: undefined; output: void };
+  claimCollection: { input: { first: boolean }; output: boolean };
+  releaseCollection: { input: undefined; output: void };
+  retire: { input: RetireInput; output: boolean };
   moveCopies: { input: MoveInput; output: boolean };
   condemn: { input: CondemnInput; output: CondemnOutcome };
   doom: { input: DoomInput; output: number };

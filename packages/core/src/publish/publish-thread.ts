@@ -3,7 +3,7 @@ import { serializeError } from '../errors.js';
 import { TransactionGate } from '../index/transaction-gate.js';
 import { changeRefs } from './change-refs.js';
 import { changeVolume } from './change-volume.js';
-import { condemn, doom, moveCopies, prepareCollection, sweep } from './collect.js';
+import { claimCollection, condemn, doom, moveCopies, prepareCollection, releaseCollection, retire, sweep } from './collect.js';
 import { commit } from './commit.js';
 import type { PublishCall, PublishCalls, PublishMessage, PublishReply, PublishThreadData } from './messages.js';
 import { unbundleObjects } from './object-bundle.js';
@@ -26,6 +26,9 @@ const HANDLERS: { [C in PublishCall]: (parts: PublishParts, input: Input<C>) => 
   change: (parts, { change, checks }) => changeVolume(parts, change, checks),
   commit: (parts, { order, objects }) => commit(parts, order, unbundleObjects(objects, parts.hasher)),
   prepareCollection,
+  claimCollection,
+  releaseCollection,
+  retire,
   moveCopies,
   condemn,
   doom,

@@ -103,6 +103,18 @@ export class Publisher {
     return this.call('prepareCollection', undefined);
   }
 
+  claimCollection(input: PublishCalls['claimCollection']['input']): Promise<boolean> {
+    return this.call('claimCollection', input);
+  }
+
+  releaseCollection(): Promise<void> {
+    return this.call('releaseCollection', undefined);
+  }
+
+  retire(input: PublishCalls['retire']['input']): Promise<boolean> {
+    return this.call('retire', input);
+  }
+
   moveCopies(input: PublishCalls['moveCopies']['input']): Promise<boolean> {
     return this.call('moveCopies', input);
   }

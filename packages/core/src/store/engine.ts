@@ -29,6 +29,7 @@ import { WorkerPool } from '../workers/pool.js';
 import { Pressure } from '../workers/pressure.js';
 import type { SharedEngine } from './engine-registry.js';
 import { prepareStoreDir } from './open-dir.js';
+import { Tidying } from './tidying.js';
 
 /** Options of the first user of a store in this process, which all others share. */
 export interface EngineOptions extends StoreOptions {
@@ -65,6 +66,7 @@ export class StoreEngine implements MountEngine, SharedEngine {
   private madeScanner: GearScanner | undefined;
   private readonly ending = new AbortController();
   private readonly leaseTimer: NodeJS.Timeout;
+  private readonly tidying: Tidying | undefined;
 
   private constructor(layout: StoreLayout, disk: Disk, format: StoreFormat, readOnly: boolean, options: EngineOptions) {
     this.layout = layout;
@@ -110,6 +112,7 @@ export class StoreEngine implements MountEngine, SharedEngine {
     this.leaseTimer = setInterval(() => this.lease.advance(), LEASE_INTERVAL_MS).unref();
     this.ingest = new Ingest({ workers: this.pool, publisher: this.publisher, claims });
     this.data = new DataReader({ workers: this.pool, index: this.index, layout, hasher: this.hasher });
+    this.tidying = (options.mergeSmallPacks ?? true) ? new Tidying(this, options.maxBytes) : undefined;
   }
 
   /** @throws StoreFormatError, DamageError, CairnError: see `openStore` */
@@ -145,6 +148,10 @@ export class StoreEngine implements MountEngine, SharedEngine {
 
   get mountsDir(): string {
     return this.layout.mountsDir;
+  }
+
+  committed(): void {
+    this.tidying?.afterCommit();
   }
 
   now(): Date {

@@ -85,6 +85,7 @@ export async function commitTree({
       for (const { kind, digest, bytes } of objects) if (kind !== ObjectKind.chunk) engine.nodes.keep(kind, digest, bytes);
       for (const bytes of outcome.mergedNodes) engine.nodes.keep(ObjectKind.manifestNode, engine.hasher.digest(bytes), bytes);
       const { generation, root } = outcome.record;
+      engine.committed();
       return {
         head: { generation, snapshot: outcome.snapshot, root },
         changed: true,

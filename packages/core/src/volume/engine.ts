@@ -32,6 +32,8 @@ export interface Engine {
   readonly diagnostics: Diagnostics;
   /** Aborted once the store is closed, for what waits without a call under way. */
   readonly ended: AbortSignal;
+  /** Called when a commit has made a snapshot, for what is to be done behind it. */
+  committed(): void;
   now(): Date;
   /** Makes a mount: the layer above knows how. */
   mount(request: MountRequest): Promise<Mount>;

@@ -33,9 +33,25 @@ const SUPERSEDED = Symbol('superseded');
 export async function collect(parts: CollectParts, options: CollectOptions): Promise<Outcome> {
   if (parts.readOnly) throw new ReadOnlyError('this store');
   options.signal?.throwIfAborted();
+  return options.dryRun === true ? attempts(parts, options) : whileClaimed(parts, () => attempts(parts, options));
+}
+
+/** Keeps packs from being brought together beside it by whoever commits; another collection that begins takes the claim over. */
+async function whileClaimed<T>({ publisher }: CollectParts, work: () => Promise<T>): Promise<T> {
+  await publisher.claimCollection({ first: true });
+  try {
+    return await work();
+  } finally {
+    await publisher.releaseCollection();
+  }
+}
+
+async function attempts(parts: CollectParts, options: CollectOptions): Promise<Outcome> {
   const dryRun = options.dryRun === true;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     try {
+      // Who began after this one has taken the claim.
+      if (attempt > 1 && !dryRun) await parts.publisher.claimCollection({ first: true });
       const outcome = await new Collection(parts, options).run(dryRun);
       if (outcome !== SUPERSEDED) return outcome;
     } catch (error) {
@@ -49,7 +65,7 @@ export async function collect(parts: CollectParts, options: CollectOptions): Pro
 
 /** Lets packs count again that are kept only since a repair did not know what their nodes refer to, and hold nothing dead. */
 export async function showWhatIsNeeded(parts: CollectParts, work: Work): Promise<void> {
-  await new Collection(parts, { ...work, merge: false }).showOnly();
+  await whileClaimed(parts, () => new Collection(parts, { ...work, merge: false }).showOnly());
 }
 
 /** Whether what is missing are packs that another collection deleted after they were listed. */

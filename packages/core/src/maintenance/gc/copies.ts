@@ -92,7 +92,7 @@ export function copyLive(parts: { data: DataReader; lease: { id: string } }, { s
 }
 
 /** Gathers objects for one pack after another. */
-class Group {
+export class Group {
   private readonly plans: CopyPlan[];
   private sources = new Map<PackId, PackedObject[]>();
   private bytes = 0;

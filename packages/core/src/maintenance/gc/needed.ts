@@ -104,7 +104,7 @@ export class Needed {
 }
 
 /** Packs that a living process published since the oldest of its references without a commit: some may be only in those. */
-function* sparedPacks(index: IndexReader, alive: readonly Lease[]): Generator<PackId> {
+export function* sparedPacks(index: IndexReader, alive: readonly Lease[]): Generator<PackId> {
   const pending = new Map(alive.flatMap(({ id, pendingEpoch }) => (pendingEpoch === null ? [] : [[id, pendingEpoch] as const])));
   for (const { id, owner, epoch } of [...index.packs()]) {
     const since = pending.get(owner);

@@ -1,0 +1,96 @@
+import { ObjectKind } from '../../hash/object-kind.js';
+import type { IndexReader } from '../../index/reader.js';
+import type { PackRecord } from '../../index/records.js';
+import { KEYS_PER_TRANSACTION } from '../../index/transaction.js';
+import { mountRoots } from '../../mount/roots.js';
+import { type PackedObject, rows } from '../../pack/object-table.js';
+import type { PackId } from '../../pack/pack-id.js';
+import { readFooter } from '../../pack/read-footer.js';
+import { listLeases } from '../../publish/leases.js';
+import type { Work } from '../../types.js';
+import { copyLive, type CopyPlan, Group } from './copies.js';
+import { sparedPacks } from './needed.js';
+import { type CollectParts, Pauses } from './parts.js';
+import { SMALL_PACK_BYTES } from './plan.js';
+
+/** What is brought together in one go, the smallest first: little beside what the commits wrote that made it. */
+const MAX_BYTES = 64 << 20;
+const MAX_OBJECTS = 8 * KEYS_PER_TRANSACTION;
+/** Packs whose files are deleted in one step. */
+const SWEEP_PACKS = 32;
+
+/**
+ * Packs that would better lie together, the smallest first. None of what other processes have stored for changes without a commit: a
+ * collection knows such packs by their owner.
+ */
+export function smallPacks({ index, layout, lease }: Pick<CollectParts, 'index' | 'layout' | 'lease'>): PackRecord[] {
+  index.refresh();
+  const small = [...index.packs()].filter(({ id, sizeBytes }) => sizeBytes < SMALL_PACK_BYTES && index.absentPack(id) === undefined);
+  const others = small.length === 0 ? [] : listLeases(layout).alive.filter(({ id }) => id !== lease.id);
+  const spared = new Set(sparedPacks(index, others));
+  return small.filter(({ id }) => !spared.has(id)).sort((a, b) => a.sizeBytes - b.sizeBytes);
+}
+
+/**
+ * Copies all that is found in some small packs into one or two, and deletes these: less than `optimize` does, which knows what is needed,
+ * and in what order. Here nothing is looked at but the packs themselves. Does nothing while somebody collects. Returns how many went.
+ *
+ * @throws DamageError where one of the packs cannot be read
+ */
+export async function mergeSmallPacks(parts: CollectParts, candidates: readonly PackRecord[], work: Work = {}): Promise<number> {
+  const { publisher } = parts;
+  if (!(await publisher.claimCollection({ first: false }))) return 0;
+  try {
+    return await merge(parts, chosen(candidates), new Pauses(parts, work), work);
+  } finally {
+    await publisher.releaseCollection();
+  }
+}
+
+async function merge(parts: CollectParts, packs: readonly PackRecord[], pauses: Pauses, work: Work): Promise<number> {
+  const { index, publisher, layout, mountsDir, hasher } = parts;
+  index.refresh();
+  const { epoch } = index.state();
+  const emptied = new Set(packs.map(({ id }) => id));
+  for (const plan of await planned(parts, packs, pauses)) {
+    const { pack, damaged } = await copyLive(parts, plan, work);
+    for (const id of damaged) emptied.delete(id);
+    const sources = plan.sources.map((source) => source.pack);
+    if (pack !== null && !(await publisher.moveCopies({ epoch, pack, sources }))) return 0;
+  }
+  if (!(await publisher.retire({ epoch, packs: [...emptied] }))) return 0;
+  const before = listLeases(layout);
+  await publisher.doom({ before, roots: mountRoots(mountsDir, hasher) });
+  while ((await publisher.sweep(SWEEP_PACKS)).left) await pauses.take();
+  return emptied.size;
+}
+
+function chosen(candidates: readonly PackRecord[]): PackRecord[] {
+  let [bytes, objects] = [0, 0];
+  return candidates.filter((pack) => {
+    bytes += pack.sizeBytes;
+    objects += pack.objects;
+    return bytes <= MAX_BYTES && objects <= MAX_OBJECTS;
+  });
+}
+
+/** Nodes and records do not share packs with chunks: they die sooner, and a pack with a dead node cannot stay. */
+async function planned(parts: CollectParts, packs: readonly PackRecord[], pauses: Pauses): Promise<CopyPlan[]> {
+  const { index, layout, hasher } = parts;
+  const plans: CopyPlan[] = [];
+  const [chunks, nodes] = [new Group(plans), new Group(plans)];
+  for (const { id } of packs) {
+    for (const object of rows(readFooter(layout.packPath(id), id, hasher).table)) {
+      if (pauses.isDue()) await pauses.take();
+      if (isFoundIn(index, id, object)) (object.kind === ObjectKind.chunk ? chunks : nodes).add(id, object);
+    }
+  }
+  chunks.flush();
+  nodes.flush();
+  return plans;
+}
+
+function isFoundIn(index: IndexReader, id: PackId, { kind, digest, offset }: PackedObject): boolean {
+  const location = index.locate(kind, digest);
+  return location?.pack === id && location.offset === offset;
+}

@@ -1,0 +1,49 @@
+import { isCairnError } from '../errors.js';
+import { mergeSmallPacks, smallPacks } from '../maintenance/gc/merge-small.js';
+import type { CollectParts } from '../maintenance/gc/parts.js';
+
+/** A commit that sees more small packs than this has them brought together. */
+const MAX_SMALL_PACKS = 64;
+
+/**
+ * Brings small packs together behind the commits that made them: each small commit writes one, and many of them cost files and
+ * look-ups. One process at a time; a collection comes first. Who commits never waits for it, and it fails into the log only.
+ */
+export class Tidying {
+  private readonly parts: CollectParts;
+  private readonly maxBytes: number;
+  /** Packs that there have to be before it is worth looking which of them are small. */
+  private worthLooking = MAX_SMALL_PACKS + 1;
+  private running = false;
+
+  /** @param maxBytes of all packs: copies must not take the room of commits. */
+  constructor(parts: CollectParts, maxBytes = Infinity) {
+    this.parts = parts;
+    this.maxBytes = maxBytes;
+  }
+
+  /** Called after each commit; costs one look-up, nearly always. */
+  afterCommit(): void {
+    const { index, diagnostics } = this.parts;
+    if (this.running || index.state().packs < this.worthLooking) return;
+    this.running = true;
+    this.parts
+      .run(() => this.tidy())
+      .catch((error: unknown) => {
+        if (!isCairnError(error, 'CAIRN_CLOSED')) diagnostics.log('warn', `small packs were not brought together: ${String(error)}`);
+      })
+      .finally(() => (this.running = false));
+  }
+
+  private async tidy(): Promise<void> {
+    const small = smallPacks(this.parts);
+    const { packs, packBytes } = this.parts.index.state();
+    // Whatever comes of it, the next look is due when there can be so many more.
+    this.worthLooking = packs + Math.max(MAX_SMALL_PACKS / 4, MAX_SMALL_PACKS + 1 - small.length);
+    const bytes = small.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    if (small.length <= MAX_SMALL_PACKS || packBytes + 2 * bytes > this.maxBytes) return;
+    await mergeSmallPacks(this.parts, small);
+    const left = smallPacks(this.parts).length;
+    this.worthLooking = this.parts.index.state().packs + Math.max(MAX_SMALL_PACKS / 4, MAX_SMALL_PACKS + 1 - left);
+  }
+}
