@@ -1,9 +1,12 @@
 import { CudaDevice, loadRegions, planLoad, readModelSource, Registry, type CudaRegion } from '@cairn/gpu-runner';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { koffi, noEmulatedCuda } from '../support/emulated-cuda.js';
+import { buildEmulatedCuda, koffi, noEmulatedCuda } from '../support/emulated-cuda.js';
 import { noise } from '../support/random.js';
+import { tempDir } from '../support/temp-dir.js';
+import { Process } from './daemon.js';
 import { emulatedCuda, emulatedDevice, expectNothingLeft } from './emulated-device.js';
 import { commit, testStore } from './support.js';
 
@@ -190,6 +193,22 @@ describe.skipIf(noEmulatedCuda !== undefined)('memory of a GPU (emulated)', () =
     const region = await filled(await emulatedDevice(), noise(10, 1));
     expect(region.export().kind).toBe('cuda-vmm');
     expect(String(spawnSync('ls', ['-l', '/proc/self/fd']).stdout)).not.toContain('emulated-cuda');
+  });
+
+  it('lets its process end by process.exit() with its own code, also with copies under way', async () => {
+    const library = buildEmulatedCuda(tempDir());
+    const script = `import { CudaDevice } from '@cairn/gpu-runner';
+      const device = await CudaDevice.open();
+      const region = await device.allocate(100_000);
+      const copies = Array.from({ length: 100 }, () => region.copyIn(0, new Uint8Array(100_000)));
+      await copies[0];
+      process.exit(7);`;
+    const words = ['--input-type=module', '-e', script];
+    const here = fileURLToPath(new URL('.', import.meta.url));
+    // What goes wrong here does so by chance.
+    const environment = { CAIRN_GPU_LIBCUDA: library, EMULATED_CUDA_COPY_DELAY_US: '500' };
+    const runs = Array.from({ length: 4 }, () => new Process(process.execPath, words, environment, 'ignore', here).ended);
+    for (const run of await Promise.all(runs)) expect(run).toMatchObject({ code: 7, signal: null });
   });
 
   it('moves to a new version by copies within the device, and only what changed crosses the bus', async () => {

@@ -23,8 +23,8 @@ export class Process {
   private readonly heard = { stdout: '', stderr: '' };
   private listeners: (() => void)[] = [];
 
-  constructor(command: string, args: string[], environment: NodeJS.ProcessEnv = {}, stdin: 'ignore' | 'pipe' = 'ignore') {
-    this.child = spawn(command, args, { stdio: [stdin, 'pipe', 'pipe'], env: { ...process.env, ...environment } });
+  constructor(command: string, args: string[], environment: NodeJS.ProcessEnv = {}, stdin: 'ignore' | 'pipe' = 'ignore', cwd?: string) {
+    this.child = spawn(command, args, { stdio: [stdin, 'pipe', 'pipe'], env: { ...process.env, ...environment }, cwd });
     for (const stream of ['stdout', 'stderr'] as const) {
       this.child[stream]!.setEncoding('utf8').on('data', (text: string) => {
         this.heard[stream] += text;

@@ -20,7 +20,8 @@ export class CudaThread {
 
   private constructor(options: ThreadOptions) {
     this.name = `cuda:${options.ordinal}`;
-    this.worker = new Worker(new URL('./thread-main.js', import.meta.url), { workerData: options, name: this.name });
+    // Without Node's own options: those of a script on the command line are refused for threads.
+    this.worker = new Worker(new URL('./thread-main.js', import.meta.url), { workerData: options, name: this.name, execArgv: [] });
   }
 
   /** @throws NoCudaDriverError, CudaError */

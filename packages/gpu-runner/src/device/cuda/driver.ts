@@ -55,6 +55,9 @@ type Argument = number | bigint | Uint8Array;
 /** Where Linux has it, WSL and containers without an up-to-date loader cache included. */
 const CANDIDATES = ['libcuda.so.1', 'libcuda.so', '/usr/lib/wsl/lib/libcuda.so.1', '/usr/local/nvidia/lib64/libcuda.so.1'];
 
+/** Of dlopen(3): RTLD_NOW, RTLD_NOLOAD (it is loaded already), RTLD_NODELETE (and stays). The same in glibc and musl. */
+const STAY_LOADED = 0x2 | 0x4 | 0x1000;
+
 /** libcuda, loaded into this process. What is current (the context) belongs to the calling thread: one thread makes all calls. */
 export class Driver {
   private readonly koffi: typeof koffiType;
@@ -70,7 +73,10 @@ export class Driver {
         const library = this.koffi.load(name);
         const entries = Object.entries(FUNCTIONS).map(([symbol, parameters]) => [symbol, library.func(symbol, 'int', [...parameters])]);
         this.functions = Object.fromEntries(entries) as typeof this.functions;
-        this.copyMemory = this.koffi.load(null).func('void *memcpy(void *target, const void *source, size_t bytes)');
+        const system = this.koffi.load(null);
+        // koffi unloads with the thread that has loaded, but threads of the driver may go on: process.exit() does not wait for `close`.
+        system.func('void *dlopen(const char *path, int flags)')(name, STAY_LOADED);
+        this.copyMemory = system.func('void *memcpy(void *target, const void *source, size_t bytes)');
         return;
       } catch (error) {
         lookedFor.push(`${name} (${error instanceof Error ? error.message.trim() : String(error)})`);
