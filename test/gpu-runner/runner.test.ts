@@ -57,6 +57,20 @@ describe('a model that runs', () => {
     await expect(runner.call('add', 1, 1)).rejects.toMatchObject({ code: 'CAIRN_CLOSED' });
   });
 
+  it('ends its calls before it stops; those that take longer than they are given fail by a typed error', async () => {
+    const store = await testStore();
+    await commit(store, 'models', { 'a.bin': WEIGHTS });
+    const { runner, log } = await start(store);
+    const calls = [runner.call('slow', 300), runner.call('slow', 100), runner.call('add', 1, 2)];
+    await runner.stop();
+    expect(await Promise.all(calls)).toEqual([...Array<unknown>(2).fill({ exited: false, digest: sha256(WEIGHTS) }), 3]);
+    expect(log()).toContain('exit of version 1');
+    const { runner: other } = await start(store);
+    const endless = expect(other.call('slow', 1e6)).rejects.toMatchObject({ code: 'CAIRN_GPU_PROCESS_FAILED' });
+    await other.stop({ graceMs: 50 });
+    await endless;
+  });
+
   it('is chosen by parameters', async () => {
     const store = await testStore();
     const file = safetensors([tensor('w', 'F32', [8, 4], 4, 1), tensor('x', 'U8', [5], 1, 2)]);
@@ -159,7 +173,7 @@ describe('reload', () => {
     const call = inPlace ? runner.call('slow', 1e6) : Promise.reject(new Error('none'));
     const outcomes = Promise.allSettled([call, runner.reload({ inPlace })]);
     if (!inPlace) await eventually(() => device.info().allocatedBytes === 2 * WEIGHTS.length);
-    await runner.stop();
+    await runner.stop({ graceMs: 100 });
     expect((await outcomes)[1]).toMatchObject({ status: 'rejected', reason: { code: 'CAIRN_CLOSED' } });
     expect(device.info()).toMatchObject({ allocatedBytes: 0, lingeringBytes: 0 });
   });

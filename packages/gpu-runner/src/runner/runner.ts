@@ -232,7 +232,7 @@ export class Runner implements AsyncDisposable {
     ]);
   }
 
-  /** Stops the processes, each given `graceMs` to exit, and frees the memory. Idempotent. */
+  /** Stops the processes, each given `graceMs` (10 000) to end the calls that it has and to exit, and frees the memory. Idempotent. */
   stop(options?: { graceMs?: number }): Promise<void> {
     return (this.closing ??= (async () => {
       await Promise.all(this.workers.map((worker) => worker.stop(options)));

@@ -18,6 +18,8 @@ export interface SupervisorOptions {
   /** Whether a process that ended is started again. Default: unless it ended with 0. */
   restart?: 'always' | 'on-failure' | 'never';
   onExit?: (ending: Ending) => void;
+  /** How a process that runs is asked to end. Default: by SIGTERM. */
+  ask?: (child: ChildProcess) => void;
   /** Default: the system's. */
   clock?: Clock;
 }
@@ -53,10 +55,10 @@ export class Supervisor {
     this.done = this.run();
   }
 
-  /** Asks the process to end, by SIGTERM, and makes it when it has not after `graceMs`. Idempotent. */
+  /** Asks the process to end, and makes it when it has not after `graceMs`. Idempotent. */
   async stop({ graceMs = DEFAULT_GRACE_MS }: { graceMs?: number } = {}): Promise<void> {
     this.stopping.abort();
-    this.child?.kill('SIGTERM');
+    if (this.child !== undefined) (this.options.ask ?? askBySignal)(this.child);
     const force = setTimeout(() => this.child?.kill('SIGKILL'), graceMs);
     await this.done;
     clearTimeout(force);
@@ -118,6 +120,8 @@ export class Supervisor {
     }
   }
 }
+
+const askBySignal = (child: ChildProcess): void => void child.kill('SIGTERM');
 
 function prefix(source: Readable | null, target: Writable, name: string): void {
   if (source === null) return;

@@ -13,9 +13,7 @@ import { PARAMETERS_VARIABLE, type FromWorker, type ToWorker } from './worker-me
 interface Entered {
   state: unknown;
   weights: OpenWeights;
-  calls: number;
-  /** Set when a newer one has taken over. */
-  retired: boolean;
+  calls: Set<Promise<void>>;
 }
 
 const send = (message: FromWorker): void => void process.send?.(message);
@@ -25,6 +23,8 @@ const { default: definition } = (await import(moduleUrl)) as { default: ModelDef
 let current: Entered | undefined;
 // Versions are entered one after the other.
 let entering: Promise<void> = Promise.resolve();
+/** Older states on their way out. */
+const retiring = new Set<Promise<void>>();
 
 process.on('message', (message: ToWorker) => {
   switch (message.type) {
@@ -32,14 +32,15 @@ process.on('message', (message: ToWorker) => {
       entering = entering.then(() => enter(message.version, message));
       return;
     case 'call':
-      return void call(message.id, message.method, message.args);
+      return begin(message.id, message.method, message.args);
     case 'ping':
       return send({ type: 'pong' });
     case 'stop':
       return void stop();
   }
 });
-process.on('disconnect', () => void stop());
+// Nobody is there any more who could hear the answers to what is under way.
+process.on('disconnect', () => void end());
 // The runner asks by message; Ctrl-C in a terminal reaches the whole group, and the runner then stops us in order.
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => void stop());
@@ -73,40 +74,50 @@ async function enter(version: number, { manifest, inPlace = false }: Extract<ToW
       throw error;
     }
     const old = current;
-    current = { state, weights, calls: 0, retired: false };
+    current = { state, weights, calls: new Set() };
     send({ type: 'ready', version });
-    if (old !== undefined) await retire(old);
+    if (old !== undefined) retire(old);
   } catch (error) {
     send({ type: 'failed', version, error: failure(error) });
   }
 }
 
-async function call(id: number, name: string, args: unknown[]): Promise<void> {
+function begin(id: number, name: string, args: unknown[]): void {
   const used = current;
+  const running = call(id, name, args, used).finally(() => used?.calls.delete(running));
+  used?.calls.add(running);
+}
+
+async function call(id: number, name: string, args: unknown[], used: Entered | undefined): Promise<void> {
   try {
     const method = definition.methods?.[name] as ((state: unknown, ...args: unknown[]) => unknown) | undefined;
     if (method === undefined || used === undefined) throw new TypeError(`the model has no method '${name}'`);
-    used.calls++;
-    try {
-      send({ type: 'result', id, value: await method(used.state, ...args) });
-    } finally {
-      used.calls--;
-      if (used.retired) await retire(used);
-    }
+    send({ type: 'result', id, value: await method(used.state, ...args) });
   } catch (error) {
     send({ type: 'error', id, error: failure(error) });
   }
 }
 
 /** The last call that uses a state ends it. */
-async function retire(entered: Entered): Promise<void> {
-  entered.retired = true;
-  if (entered.calls > 0) return;
-  await definition.exit?.(entered.state);
-  entered.weights.release();
+function retire({ state, weights, calls }: Entered): void {
+  const leaving = Promise.all(calls)
+    .then(() => definition.exit?.(state))
+    .then(
+      () => weights.release(),
+      // Its memory may be in use still: it stays until the process ends.
+      (error: unknown) => void process.stderr.write(`${failure(error).message}\n`),
+    )
+    .finally(() => retiring.delete(leaving));
+  retiring.add(leaving);
 }
 
+/** In order: what is under way ends first. */
 async function stop(): Promise<void> {
+  await Promise.all([...retiring, ...(current?.calls ?? [])]);
+  await end();
+}
+
+async function end(): Promise<void> {
   const last = current;
   current = undefined;
   try {

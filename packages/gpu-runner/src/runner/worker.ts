@@ -7,7 +7,7 @@ import type { Parameters } from './define-model.js';
 import { Supervisor, type SupervisorOptions } from './supervisor.js';
 import { PARAMETERS_VARIABLE, type FromWorker, type ToWorker } from './worker-messages.js';
 
-export interface WorkerOptions extends Omit<SupervisorOptions, 'start' | 'restart' | 'onExit'> {
+export interface WorkerOptions extends Omit<SupervisorOptions, 'start' | 'restart' | 'onExit' | 'ask'> {
   module: string;
   parameters: Parameters;
   /** Gives the weights that a process asks for. */
@@ -51,6 +51,7 @@ export class Worker {
       ...options,
       restart: 'always',
       start: () => this.start(),
+      ask: (child) => this.askToEnd(child),
       onExit: ({ code, signal }) => this.ended(code ?? signal),
     });
     this.health = setInterval(() => this.checkHealth(), interval);
@@ -91,6 +92,7 @@ export class Worker {
     this.supervisor.kill();
   }
 
+  /** Lets calls that were sent end first, which also takes no longer than `graceMs`. */
   async stop(options?: { graceMs?: number }): Promise<void> {
     clearInterval(this.health);
     await this.supervisor.stop(options);
@@ -110,6 +112,12 @@ export class Worker {
       this.hear(message);
     });
     return child;
+  }
+
+  /** In the order of the calls. One that has not entered does not listen yet, and has nothing to end. */
+  private askToEnd(child: ChildProcess): void {
+    if (this.version === undefined || !child.connected) child.kill('SIGTERM');
+    else child.send({ type: 'stop' } satisfies ToWorker, () => undefined);
   }
 
   private hear(message: FromWorker): void {
