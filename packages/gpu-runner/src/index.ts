@@ -26,7 +26,8 @@ export { CudaDevice, type CudaDeviceOptions } from './device/cuda/cuda-device.js
 export type { CudaRegion } from './device/cuda/cuda-region.js';
 export type { CudaSharing } from './device/cuda/messages.js';
 export { HostDevice, type HostDeviceOptions } from './device/host-device.js';
-export { fillRegions, loadRegions, type LoadedRegions, type LoadJob, type LoadOptions, type RegionCopy } from './load/loader.js';
+export type { LoadJob, LoadOptions, RegionCopy } from './load/job.js';
+export { fillRegions, loadRegions, type LoadedRegions } from './load/loader.js';
 export { bytesPerSecond, stageRates, type LoadMetrics } from './load/metrics.js';
 export { SlotRing, type SlotRingOptions } from './device/slot-ring.js';
 export { Registry, type AcquireOptions, type RegistryOptions } from './registry/registry.js';

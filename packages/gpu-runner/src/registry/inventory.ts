@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ChunkInfo, ReadView } from '@cairn/core';
-import type { LoadJob, RegionCopy } from '../load/loader.js';
+import type { LoadJob, RegionCopy } from '../load/job.js';
 import { gapsOf } from '../load/pieces.js';
 import type { Region } from '../device/device.js';
 import type { LoadPlan, PlannedRead } from '../plan/load-plan.js';

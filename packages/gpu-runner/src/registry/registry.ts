@@ -1,7 +1,8 @@
 import { ClosedError, type ReadView, type Work } from '@cairn/core';
 import type { Device, Region } from '../device/device.js';
 import { NotInPlaceError, OutOfMemoryError } from '../errors.js';
-import { fillRegions, loadRegions, type LoadJob, type LoadOptions } from '../load/loader.js';
+import type { LoadJob, LoadOptions } from '../load/job.js';
+import { fillRegions, loadRegions } from '../load/loader.js';
 import type { LoadMetrics } from '../load/metrics.js';
 import type { LoadPlan } from '../plan/load-plan.js';
 import type { Entry, Loaded } from './entry.js';
