@@ -1,4 +1,4 @@
-import { digestsEqual, type Digest } from '../hash/digest.js';
+import { DIGEST_BYTES } from '../hash/digest.js';
 import type { NodeSource } from '../objects/node-store.js';
 import { sameEntry, sameRoot, type Entry, type ManifestRoot } from './entry.js';
 import { childrenPrefix, descendantsPrefix, keyToPath, type Key } from './keys.js';
@@ -29,12 +29,8 @@ export function* diffManifests(
   if (sameRoot(a, b)) return;
   let before = top(source, a);
   let after = top(source, b);
-  for (let level = Math.max(levelOf(before), levelOf(after)); level > 0; level--) {
-    [before, after] = withoutCommon(before, after);
-    before = before.flatMap((node) => (node.level === level ? childrenOf(source, node, prefix) : [node]));
-    after = after.flatMap((node) => (node.level === level ? childrenOf(source, node, prefix) : [node]));
-  }
-  [before, after] = withoutCommon(before, after);
+  for (let level = Math.max(levelOf(before), levelOf(after)); level > 0; level--)
+    [before, after] = differingNodes(new Children(source, before, level), new Children(source, after, level), prefix);
   yield* differingItems(new Items(source, before), new Items(source, after), prefix);
 }
 
@@ -75,26 +71,90 @@ function levelOf(nodes: readonly Unread[]): number {
   return nodes[0]?.level ?? 0;
 }
 
-function childrenOf(source: NodeSource, { level, after, lastKey, ref }: Unread, prefix: Key): Unread[] {
-  const node = readChildNode(source, ref, { level, after, lastKey });
-  return node.keys
-    .map((key, i) => ({ level: level - 1, after: i > 0 ? node.keys[i - 1] : after, lastKey: key, ref: node.child(i) }))
-    .filter((child) => child.lastKey >= prefix && (child.after === undefined || child.after < prefix || child.after.startsWith(prefix)));
+/** A cursor over the nodes below a level: the children of those that are of it, and the others themselves. Makes nothing of those that are passed by. */
+class Children {
+  /** Of the node that the cursor is at; undefined at the end. */
+  lastKey: Key | undefined;
+  private readonly source: NodeSource;
+  private readonly parents: readonly Unread[];
+  private readonly level: number;
+  private nextParent = 0;
+  private parent!: Unread;
+  /** The parent, read; undefined where the cursor is at a node that is not of this level. */
+  private node: ManifestNode | undefined;
+  private index = -1;
+
+  constructor(source: NodeSource, parents: readonly Unread[], level: number) {
+    this.source = source;
+    this.parents = parents;
+    this.level = level;
+    this.advance();
+  }
+
+  advance(): void {
+    this.index++;
+    if (this.node === undefined || this.index === this.node.count) this.openNext();
+    else this.lastKey = this.node.keys[this.index];
+  }
+
+  isAtSameNodeAs(other: Children): boolean {
+    const [a, b] = [this.digestBytes(), other.digestBytes()];
+    const [from, otherFrom] = [this.digestStart(), other.digestStart()];
+    for (let i = 0; i < DIGEST_BYTES; i++) if (a[from + i] !== b[otherFrom + i]) return false;
+    return true;
+  }
+
+  /** The node that the cursor is at; undefined when nothing in it begins with the prefix. */
+  current(prefix: Key): Unread | undefined {
+    const { node, parent, index } = this;
+    if (node === undefined) return parent;
+    const after = index > 0 ? node.keys[index - 1] : parent.after;
+    const lastKey = node.keys[index]!;
+    if (lastKey < prefix || (after !== undefined && after >= prefix && !after.startsWith(prefix))) return undefined;
+    return { level: parent.level - 1, after, lastKey, ref: node.child(index) };
+  }
+
+  private openNext(): void {
+    const parent = this.parents[this.nextParent++];
+    this.index = 0;
+    this.node = undefined;
+    this.lastKey = parent?.lastKey;
+    if (parent === undefined) return;
+    this.parent = parent;
+    if (parent.level < this.level) return;
+    this.node = readChildNode(this.source, parent.ref, parent);
+    this.lastKey = this.node.keys[0];
+  }
+
+  private digestBytes(): Uint8Array {
+    return this.node?.bytes ?? this.parent.ref.digest;
+  }
+
+  private digestStart(): number {
+    return this.node?.digestStart(this.index) ?? 0;
+  }
 }
 
 /** Equal nodes hold equal items, and those are nowhere else in either tree: none of them can differ. */
-function withoutCommon(before: Unread[], after: Unread[]): [Unread[], Unread[]] {
-  const common = new Set<Digest>();
-  for (let i = 0, j = 0; i < before.length && j < after.length;) {
-    const left = before[i]!;
-    const right = after[j]!;
-    if (left.lastKey === right.lastKey && digestsEqual(left.ref.digest, right.ref.digest))
-      common.add(left.ref.digest).add(right.ref.digest);
-    if (left.lastKey <= right.lastKey) i++;
-    if (right.lastKey <= left.lastKey) j++;
+function differingNodes(before: Children, after: Children, prefix: Key): [Unread[], Unread[]] {
+  const nodes: [Unread[], Unread[]] = [[], []];
+  const take = (children: Children, list: Unread[]): void => {
+    const node = children.current(prefix);
+    if (node !== undefined) list.push(node);
+    children.advance();
+  };
+  while (before.lastKey !== undefined || after.lastKey !== undefined) {
+    const isLeft = after.lastKey === undefined || (before.lastKey !== undefined && before.lastKey <= after.lastKey);
+    const isRight = before.lastKey === undefined || (after.lastKey !== undefined && after.lastKey <= before.lastKey);
+    if (isLeft && isRight && before.isAtSameNodeAs(after)) {
+      before.advance();
+      after.advance();
+      continue;
+    }
+    if (isLeft) take(before, nodes[0]);
+    if (isRight) take(after, nodes[1]);
   }
-  const differs = (node: Unread): boolean => !common.has(node.ref.digest);
-  return common.size === 0 ? [before, after] : [before.filter(differs), after.filter(differs)];
+  return nodes;
 }
 
 /** A cursor over the items of several leaves, which reads one leaf at a time. */

@@ -48,19 +48,24 @@ export function mergeManifests(
   return mergeIfSmall(source, sink, roots, resolve, Infinity)!;
 }
 
-/** The same; undefined, with nothing written, when more than `maxChanges` would have to be looked at on either side. */
+/**
+ * The same; undefined, with nothing written, when more than `maxChanges` would have to be looked at on either side.
+ *
+ * @param known what ours changed, in the order of keys, where the caller has it.
+ */
 export function mergeIfSmall(
   source: NodeSource,
   sink: NodeSink,
   { base, ours, theirs }: MergeRoots,
   resolve: (conflict: MergeConflict) => Resolution,
   maxChanges: number,
+  known?: readonly ManifestChange[],
 ): MergeResult | undefined {
   const done = (root: ManifestRoot): MergeResult => ({ root, overwritten: [], conflicts: [] });
   if (sameRoot(base, theirs) || sameRoot(ours, theirs)) return done(ours);
   if (sameRoot(base, ours)) return done(theirs);
 
-  const our = upTo(maxChanges, diffManifests(source, base, ours));
+  const our = known ?? upTo(maxChanges, diffManifests(source, base, ours));
   if (our === undefined) return undefined;
   const ourSide = new Side(our);
   const isFew = our.length <= FEW_CHANGES;

@@ -138,16 +138,25 @@ export class ManifestNode {
     return { digest: this.digestAt(start), entries: reader.varint(), files: reader.varint(), sizeBytes: reader.varint() };
   }
 
-  /** What the node needs to be whole: content nodes, single chunks or nodes of the level below. */
-  references(): { kind: ObjectKind; digest: Digest }[] {
+  /** Where in the bytes the digest of a child starts. Of level 1 and above only. */
+  digestStart(index: number): number {
+    return this.starts[index]!;
+  }
+
+  /**
+   * What the node needs to be whole: content nodes, single chunks or nodes of the level below. With `wanted`, which gets the bytes of a
+   * digest where they lie, only some of it: most of a hundred references may be of no interest.
+   */
+  references(wanted: (kind: ObjectKind, bytes: Uint8Array, at: number) => boolean = () => true): { kind: ObjectKind; digest: Digest }[] {
     const references: { kind: ObjectKind; digest: Digest }[] = [];
+    const add = (kind: ObjectKind, at: number): void => {
+      if (wanted(kind, this.bytes, at)) references.push({ kind, digest: this.digestAt(at) });
+    };
     for (let i = 0; i < this.count; i++) {
       const start = this.starts[i]!;
-      if (this.level > 0) references.push({ kind: ObjectKind.manifestNode, digest: this.digestAt(start) });
-      else if (this.bytes[start]! <= EntryKind.executable && this.fileLength(start) > 0) {
-        const kind = this.bytes[start + HEIGHT_AT]! > 0 ? ObjectKind.contentNode : ObjectKind.chunk;
-        references.push({ kind, digest: this.digestAt(start + ROOT_AT) });
-      }
+      if (this.level > 0) add(ObjectKind.manifestNode, start);
+      else if (this.bytes[start]! <= EntryKind.executable && this.fileLength(start) > 0)
+        add(this.bytes[start + HEIGHT_AT]! > 0 ? ObjectKind.contentNode : ObjectKind.chunk, start + ROOT_AT);
     }
     return references;
   }

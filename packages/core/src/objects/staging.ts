@@ -52,7 +52,12 @@ export class Staging implements NodeSource, NodeSink {
   }
 
   staged(kind: ObjectKind, digest: Digest): StagedObject | undefined {
-    return this.prefixes.get(kind)?.has(prefixOf(digest)) === true ? this.held.get(objectMapKey(kind, digest)) : undefined;
+    return this.prefixes.get(kind)?.has(prefixAt(digest, 0)) === true ? this.held.get(objectMapKey(kind, digest)) : undefined;
+  }
+
+  /** False when the object, whose digest lies at `at` of some bytes, is certainly not staged. */
+  mayHold(kind: ObjectKind, bytes: Uint8Array, at: number): boolean {
+    return this.prefixes.get(kind)?.has(prefixAt(bytes, at)) === true;
   }
 
   /** Whether anything of a kind is staged. */
@@ -98,12 +103,12 @@ export class Staging implements NodeSource, NodeSink {
     if (this.held.has(key) || this.published.has(object.kind, object.digest)) return;
     this.held.set(key, object);
     const prefixes = this.prefixes.get(object.kind);
-    if (prefixes === undefined) this.prefixes.set(object.kind, new Set([prefixOf(object.digest)]));
-    else prefixes.add(prefixOf(object.digest));
+    if (prefixes === undefined) this.prefixes.set(object.kind, new Set([prefixAt(object.digest, 0)]));
+    else prefixes.add(prefixAt(object.digest, 0));
     this.bytes += object.bytes.byteLength;
   }
 }
 
-function prefixOf(digest: Digest): number {
-  return digest[0]! | (digest[1]! << 8) | (digest[2]! << 16);
+function prefixAt(bytes: Uint8Array, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
 }

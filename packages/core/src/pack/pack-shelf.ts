@@ -1,4 +1,3 @@
-import path from 'node:path';
 import type { Disk, WritableFile } from '../disk/disk.js';
 import { reads } from '../disk/reads.js';
 import { wrapIoError } from '../errors.js';
@@ -13,6 +12,7 @@ export class PackShelf {
   /** Lease id that unfinished files are named for. */
   readonly owner: string;
   readonly hasher: Hasher;
+  /** By name. */
   private readonly durableFolders = new Set<string>();
 
   constructor(disk: Disk, layout: StoreLayout, owner: string, hasher: Hasher) {
@@ -30,7 +30,7 @@ export class PackShelf {
   publish(id: PackId): void {
     const folder = this.layout.packDir(id);
     const place = this.layout.packPath(id);
-    if (!this.durableFolders.has(folder)) this.settleFolder(folder);
+    if (!this.durableFolders.has(this.layout.packFolder(id))) this.settleFolder(folder);
     this.disk.rename(this.incomingPath(id), place);
     try {
       this.disk.syncDirectory(folder);
@@ -56,7 +56,7 @@ export class PackShelf {
     const there = this.folders();
     // Also where it existed: another process may have made it a moment ago and not have synced it yet.
     this.disk.syncDirectory(this.layout.packsDir);
-    for (const name of there) this.durableFolders.add(path.join(this.layout.packsDir, name));
+    for (const name of there) this.durableFolders.add(name);
   }
 
   private folders(): string[] {

@@ -27,9 +27,13 @@ export class StoreLayout {
     this.quarantineDir = path.join(this.dir, 'quarantine');
   }
 
-  /** The folder of a sealed pack: 256 of them keep each one small. */
+  /** The name of a sealed pack's folder: 256 of them keep each one small. */
+  packFolder(id: PackId): string {
+    return id.slice(0, 2);
+  }
+
   packDir(id: PackId): string {
-    return path.join(this.packsDir, id.slice(0, 2));
+    return path.join(this.packsDir, this.packFolder(id));
   }
 
   packPath(id: PackId): string {

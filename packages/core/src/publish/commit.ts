@@ -9,7 +9,7 @@ import type { SealedPack } from '../pack/footer.js';
 import { decodeSnapshotRecord, encodeSnapshotRecord, type SnapshotRecord } from '../snapshot/record.js';
 import { stagedBelow } from '../snapshot/staged-below.js';
 import { changeRefs, type RefTransaction } from './change-refs.js';
-import { changesLittle, LARGE_MERGE, type Proposal, rebase, type Rebased } from './merge-plan.js';
+import { fewChanges, LARGE_MERGE, type Proposal, rebase, type Rebased } from './merge-plan.js';
 import type { CommitOutcome, CommitOrder, HeadInfo } from './messages.js';
 import type { PublishParts } from './parts.js';
 import { revive } from './revive.js';
@@ -28,9 +28,10 @@ const MAX_NODES_RETURNED = 64;
  */
 export function commit(parts: PublishParts, order: CommitOrder, objects: StagedObject[]): CommitOutcome {
   const staging = stage(parts, objects);
-  let proposal: Proposal = { base: order.base.root, ours: order.ours, overwritten: [] };
+  const changes = fewChanges(staging, order.base.root, order.ours);
+  let proposal: Proposal = { base: order.base.root, ours: order.ours, overwritten: [], changes };
   // What others committed until now is not the head any more when many wait for the lock: little is merged once, under it.
-  let isReady = changesLittle(staging, proposal);
+  let isReady = changes !== undefined;
   for (let merges = 0; ; merges++) {
     const lastTime = merges === MAX_MERGES_OUTSIDE;
     if (!isReady && !lastTime) {

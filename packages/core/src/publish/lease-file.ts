@@ -1,4 +1,4 @@
-import { crc32Of } from '../index/crc32.js';
+import { crc32 } from 'node:zlib';
 import type { IndexIdentity } from '../index/environment.js';
 import { asDigest, DIGEST_BYTES, type Digest } from '../hash/digest.js';
 import { ByteReader, ByteWriter, MalformedError } from '../util/bytes.js';
@@ -118,14 +118,13 @@ function decodeClaims(reader: ByteReader): LeaseClaims & { turn: number } {
 function checked(content: Uint8Array, length: number): Uint8Array {
   const bytes = Buffer.alloc(length);
   bytes.set(content);
-  bytes.writeUInt32LE(crc32Of(EMPTY, bytes, length - CHECK_BYTES), length - CHECK_BYTES);
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, length - CHECK_BYTES)), length - CHECK_BYTES);
   return bytes;
 }
 
 function unchecked(bytes: Uint8Array): Uint8Array | undefined {
   const length = bytes.byteLength - CHECK_BYTES;
   const check = new DataView(bytes.buffer, bytes.byteOffset + length, CHECK_BYTES).getUint32(0, true);
-  return check === crc32Of(EMPTY, bytes, length) ? bytes.subarray(0, length) : undefined;
+  const content = bytes.subarray(0, length);
+  return check === crc32(content) ? content : undefined;
 }
-
-const EMPTY = new Uint8Array();

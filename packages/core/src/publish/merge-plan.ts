@@ -1,4 +1,4 @@
-import { diffManifests } from '../manifest/diff.js';
+import { diffManifests, type ManifestChange } from '../manifest/diff.js';
 import { sameRoot, type ManifestRoot } from '../manifest/entry.js';
 import { FEW_CHANGES, isFileAgainstFolder, type MergeConflict, mergeIfSmall, type Resolution, upTo } from '../manifest/merge.js';
 import type { NodeSink, NodeSource } from '../objects/node-store.js';
@@ -12,6 +12,8 @@ export interface Proposal {
   readonly base: ManifestRoot;
   readonly ours: ManifestRoot;
   readonly overwritten: readonly string[];
+  /** What it changes, when that is little. */
+  readonly changes?: readonly ManifestChange[] | undefined;
 }
 
 /** A proposal moved onto another head, or the paths that forbid it. */
@@ -25,17 +27,17 @@ export function rebase(
   order: CommitOrder,
   maxChanges: number,
 ): Rebased | undefined {
-  const { base, ours, overwritten } = proposal;
+  const { base, ours, overwritten, changes } = proposal;
   if (sameRoot(base, head)) return { proposal };
-  const merged = mergeIfSmall(nodes, nodes, { base, ours, theirs: head }, (conflict) => resolve(conflict, order), maxChanges);
+  const merged = mergeIfSmall(nodes, nodes, { base, ours, theirs: head }, (conflict) => resolve(conflict, order), maxChanges, changes);
   if (merged === undefined) return undefined;
   if (merged.conflicts.length > 0) return { conflicts: merged.conflicts };
   return { proposal: { base: head, ours: merged.root, overwritten: [...overwritten, ...merged.overwritten] } };
 }
 
-/** Whether a proposal changes so little that it can be merged under the lock, however far the head has moved. */
-export function changesLittle(nodes: NodeSource, { base, ours }: Proposal): boolean {
-  return upTo(FEW_CHANGES, diffManifests(nodes, base, ours)) !== undefined;
+/** What a proposal changes, when that is so little that it can be merged under the lock, however far the head has moved. */
+export function fewChanges(nodes: NodeSource, base: ManifestRoot, ours: ManifestRoot): ManifestChange[] | undefined {
+  return upTo(FEW_CHANGES, diffManifests(nodes, base, ours));
 }
 
 function resolve(conflict: MergeConflict, order: CommitOrder): Resolution {

@@ -30,8 +30,9 @@ export function* stagedBelow(staging: Staging, root: ManifestRoot, contents: Ite
 }
 
 function referencesIn(staging: Staging, { kind, digest, bytes }: StagedObject): Reference[] {
+  if (kind !== ObjectKind.manifestNode) return referencesOf(kind, bytes);
   // Mostly it is decoded already, for the edit or a diff.
-  return kind === ObjectKind.manifestNode ? readManifestNode(staging, digest).references() : referencesOf(kind, bytes);
+  return readManifestNode(staging, digest).references((...object) => staging.mayHold(...object));
 }
 
 /** Whether it is a manifest node of level 0: a tree has many, with a hundred references each. */
