@@ -1,7 +1,8 @@
-import type { Store, Volume } from '@cairn/core';
+import type { Snapshot, Store, Volume } from '@cairn/core';
 import { ModelService, planLoad, readModelSource, Registry, type LoadPlan } from '@cairn/gpu-runner';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { KnownPlans } from '../../packages/gpu-runner/src/service/known-plans.js';
 import { noise } from '../support/random.js';
 import { commit, hostDevice, safetensors, tensor, testStore } from './support.js';
 
@@ -62,7 +63,7 @@ describe('a service', () => {
     const store = await testStore();
     let run = 0;
     await fc.assert(
-      fc.asyncProperty(fc.array(edit, { minLength: 3, maxLength: 10 }), async (steps) => {
+      fc.asyncProperty(fc.array(edit, { minLength: 3, maxLength: 8 }), async (steps) => {
         const name = `v${run++}`;
         const volume = await commit(store, name, {
           'm/a.safetensors': shard('a', 0),
@@ -84,7 +85,38 @@ describe('a service', () => {
           }
         }
       }),
-      { numRuns: 15 },
+      { numRuns: 8 },
     );
   });
+});
+
+it('plans that are kept are bounded by what they have together, and those that failed are made anew', async () => {
+  const TENSORS = 20_000;
+  const tensors = Array.from({ length: TENSORS }, (_, i) => ({ name: `t${i}`, dtype: 'U8', shape: [1], path: 'm.safetensors', offset: i, size: 1, contentId: '' })); // prettier-ignore
+  let [looks, broken] = [0, false];
+  const snapshot = {
+    info: { id: 'one' },
+    stat: async (path: string) => ({ type: 'file', path, size: TENSORS, contentId: 'c' }),
+    tensors: async () => {
+      looks++;
+      if (broken) throw new Error('the disk failed');
+      return tensors;
+    },
+  } as unknown as Snapshot;
+  const plans = new KnownPlans();
+  const plan = async (alignmentBytes: number): Promise<number> => {
+    const before = looks;
+    await plans.planOf(snapshot, { volume: 'v', path: 'm.safetensors', layout: 'tensors', alignmentBytes });
+    return looks - before;
+  };
+  // Each has 20 000 tensors, and most as many reads; all together may have 200 000.
+  for (const alignment of [1, 2, 4, 8]) expect(await plan(alignment)).toBe(1);
+  for (const alignment of [1, 2, 4, 8]) expect(await plan(alignment)).toBe(0);
+  for (const alignment of [16, 32, 64, 128]) expect(await plan(alignment)).toBe(1);
+  for (const alignment of [128, 64]) expect(await plan(alignment)).toBe(0);
+  expect(await plan(1)).toBe(1);
+  broken = true;
+  await expect(plan(256)).rejects.toThrow('the disk failed');
+  broken = false;
+  expect(await plan(256)).toBe(1);
 });

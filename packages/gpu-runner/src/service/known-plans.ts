@@ -47,6 +47,7 @@ export class KnownPlans {
       return known.plan;
     } catch (error) {
       line.delete(id);
+      if (line.size === 0 && this.lines.get(key) === line) this.lines.delete(key);
       throw error;
     }
   }
@@ -56,7 +57,7 @@ export class KnownPlans {
     let parts = 0;
     for (const [key, line] of [...this.lines].reverse()) {
       for (const plan of new Set([...line.values()].map((known) => known.plan))) if (plan !== undefined) parts += partsOf(plan);
-      if (parts > MAX_PARTS || line.size === 0) this.lines.delete(key);
+      if (parts > MAX_PARTS) this.lines.delete(key);
     }
   }
 }
