@@ -15,11 +15,11 @@ const OUT = join(ROOT, '.cache', 'soak');
  * @type {{ name: string, share: number, files: string[], env: Record<string, string | number> }[]}
  */
 const SUITES = [
-  { name: 'states', share: 4, files: ['crash/crash-states'], env: { CAIRN_SOAK_STATES: 4000 } },
+  { name: 'states', share: 4, files: ['crash/crash-states', 'crash/mount-states'], env: { CAIRN_SOAK_STATES: 4000 } },
   {
     name: 'faults',
     share: 1,
-    files: ['process/faults', 'mount/faults', 'mount/crash', 'process/killed-repair'],
+    files: ['process/faults', 'process/read-faults', 'mount/faults', 'mount/crash', 'process/killed-repair'],
     env: { CAIRN_TEST_FAULTS: 'all' },
   },
   {
@@ -30,13 +30,20 @@ const SUITES = [
   },
   { name: 'cuts', share: 4, files: ['process/power-cut'], env: { CAIRN_TEST_CUTS: 40 } },
   { name: 'histories', share: 3, files: ['process/histories'], env: { CAIRN_TEST_HISTORIES: 21 } },
-  { name: 'collections', share: 2, files: ['process/collected-beside'], env: { CAIRN_SOAK_MINUTES: 2 } },
+  { name: 'collections', share: 2, files: ['process/collected-beside', 'process/gc', 'gc'], env: { CAIRN_SOAK_MINUTES: 2 } },
+  { name: 'memory', share: 1, files: ['process/collection-memory'], env: { CAIRN_SOAK_CHUNKS: 10_000_000 } },
   { name: 'races', share: 1, files: ['process/handle-races'], env: { CAIRN_TEST_RACES: 400 } },
   {
     name: 'programs',
     share: 2,
     files: ['property', 'process/rebuild', 'mount/model'],
     env: { CAIRN_TEST_RUNS: 60, CAIRN_TEST_MOUNT_RUNS: 3 },
+  },
+  {
+    name: 'flips',
+    share: 1,
+    files: ['hostile/flips', 'hostile/index-flips'],
+    env: { CAIRN_SOAK_FLIPS: 5000, CAIRN_SOAK_INDEX_FLIPS: 300 },
   },
   { name: 'fuzz', share: 4, files: ['fuzz'], env: { CAIRN_SOAK_FUZZ: 250_000 } },
 ];
@@ -59,8 +66,14 @@ if (!(minutes > 0) || !Number.isInteger(firstSeed) || unknown.length > 0) {
 }
 
 let interrupted = false;
-// The tests hear it too, and end; what they have done until then is told.
+/** The round that is under way. */
+let running;
+// From a terminal the tests hear it too, and end; what they have done until then is told.
 process.on('SIGINT', () => (interrupted = true));
+process.on('SIGTERM', () => {
+  interrupted = true;
+  running?.kill('SIGTERM');
+});
 
 mkdirSync(OUT, { recursive: true });
 const chosen = SUITES.filter(({ name }) => names.includes(name));
@@ -86,13 +99,14 @@ async function runSuite(suite, seconds) {
     rmSync(told, { force: true });
     const files = suite.files.map((file) => `test/${file}`);
     const code = await vitest(files, { ...suite.env, CAIRN_TEST_SEED: seed, CAIRN_SOAK_REPORT: told }, log);
+    // Of a round that was cut short what its tests have told until then.
+    addCounts(result.counts, told);
+    result.seconds = Math.round((performance.now() - start) / 1000);
     if (interrupted) break;
     result.rounds++;
     result.seeds.push(seed);
-    addCounts(result.counts, told);
     if (code === 0) rmSync(log);
     else result.failures.push({ seed, log, again: again(suite, files, seed) });
-    result.seconds = Math.round((performance.now() - start) / 1000);
     console.log(`${suite.name}, seed ${seed}: ${code === 0 ? 'ok' : `FAILED, see ${log}`}; ${result.seconds} s, ${counted(result.counts)}`);
   } while (!interrupted && (performance.now() - start) / 1000 < seconds);
   return result;
@@ -112,6 +126,7 @@ function vitest(files, env, log) {
       env: { ...process.env, ...Object.fromEntries(Object.entries(env).map(([name, value]) => [name, String(value)])) },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    running = child;
     child.stdout.pipe(output, { end: false });
     child.stderr.pipe(output, { end: false });
     child.on('error', (error) => output.write(`${error.stack}\n`));

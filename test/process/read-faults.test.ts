@@ -30,7 +30,7 @@ class FaultyReads {
   }
 
   open(cacheBytes = 0): Promise<Store> {
-    return openStoreOn(this.spec, this.dir, { workers: 2, cacheBytes });
+    return openStoreOn(this.spec, this.dir, { workers: 2, cacheBytes, mergeSmallPacks: false });
   }
 
   /** A store with some of everything in it. */
