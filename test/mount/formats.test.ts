@@ -5,40 +5,20 @@ import { describe, expect, test } from 'vitest';
 import { EMPTY_CONTENT } from '../../packages/core/src/content/content-ref.js';
 import { NodeDisk } from '../../packages/core/src/disk/node-disk.js';
 import { createHasher } from '../../packages/core/src/hash/blake3.js';
-import { asDigest, type Digest } from '../../packages/core/src/hash/digest.js';
-import type { VolumeId } from '../../packages/core/src/index/records.js';
+import type { Digest } from '../../packages/core/src/hash/digest.js';
 import type { Entry } from '../../packages/core/src/manifest/entry.js';
-import { isReserved, type MountId } from '../../packages/core/src/mount/places.js';
+import { isReserved } from '../../packages/core/src/mount/places.js';
 import { StatCache } from '../../packages/core/src/mount/stat-cache.js';
 import { StatFiles } from '../../packages/core/src/mount/stat-files.js';
 import { encodePage, PageView } from '../../packages/core/src/stamps/page.js';
 import { isSettled, type Stamp } from '../../packages/core/src/stamps/stamp.js';
-import { decodeState, encodeState, rootsOf, type MountState } from '../../packages/core/src/mount/state.js';
+import { decodeState, encodeState, rootsOf } from '../../packages/core/src/mount/state.js';
 import { isNormalPath } from '../../packages/core/src/volume/paths.js';
 import { codeOf } from '../contract/support.js';
+import { ID, root, STATE } from '../support/mount-state.js';
 import { tempDir } from '../support/temp-dir.js';
 
 const hasher = createHasher('auto');
-const root = (fill: number): Digest => asDigest(new Uint8Array(32).fill(fill));
-const ID = '00112233445566778899aabbccddeeff' as MountId;
-
-const STATE: MountState = {
-  id: ID,
-  volume: 'ffeeddccbbaa99887766554433221100' as VolumeId,
-  dir: '/data/ü',
-  device: '65024',
-  inode: '18446744073709551615',
-  bootId: 'a boot',
-  subPath: 'models/llama',
-  readOnly: true,
-  ignore: ['*.log'],
-  ownCommits: 2,
-  seen: root(1),
-  base: { generation: 7, snapshot: root(2) },
-  target: { generation: 9, snapshot: root(3), root: null },
-  pending: { generation: 8, root: root(4) },
-};
-
 describe('the state of a mount', () => {
   test('is as docs/format.md draws it, and comes back as it was', () => {
     const bytes = encodeState(STATE, hasher);

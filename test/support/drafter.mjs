@@ -5,7 +5,7 @@ import { input, say } from './say.mjs';
 
 /* Has changes of a volume that are not committed, and does with them what it is told: `commit`, `drop`, `read` what it opened before. */
 const module = new URL('./faulty-disk.mjs', import.meta.url).href;
-const disk = { durable: true, module, options: { ...input.faults, counter: new SharedArrayBuffer(4) } };
+const disk = { durable: false, module, options: { ...input.faults, counter: new SharedArrayBuffer(4) } };
 const store = await openStoreOn(disk, input.dir, { workers: 1 });
 const volume = await store.volumes.fromName(input.volume);
 const base = await volume.snapshot('HEAD');

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { copyFileSync, readFileSync, openSync, readSync, rmSync, writeSync, closeSync } from 'node:fs';
 import { isCairnError } from '@cairn/core';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
+import { everything } from './everything.mjs';
 import { input, say } from './say.mjs';
 
 /*
@@ -17,17 +17,13 @@ for (const at of input.positions) {
   flip(data, at);
   say('trying', { at });
   try {
-    const { lines, isWhole } = await everything();
+    const { lines, isWhole } = await look();
     const untrue = lines.filter((line) => !expected.includes(line));
     if (untrue.length === 0 && lines.length === expected.length) say('right', { at });
     else say('differs', { at, isWhole, untrue: untrue.filter((line) => line.startsWith('file ')) });
   } catch (error) {
     say('failed', { at, code: isCairnError(error) ? error.code : `not typed: ${error?.stack ?? error}` });
   }
-}
-
-function sha256(bytes) {
-  return createHash('sha256').update(bytes).digest('hex');
 }
 
 function flip(file, at) {
@@ -39,22 +35,11 @@ function flip(file, at) {
   closeSync(fd);
 }
 
-/** Heads, tags, histories and the digests of all files, a line each, and whether verify finds all whole. */
-async function everything() {
+/** What the store tells, and whether verify finds all whole. */
+async function look() {
   const store = await openStoreOn({ durable: false }, input.dir, { workers: 1 });
   try {
-    const lines = [];
-    for (const { name, generation } of await store.volumes.list()) {
-      const volume = await store.volumes.fromName(name, { readOnly: true });
-      lines.push(`${name} ${generation} ${JSON.stringify(await volume.tags())}`);
-      for await (const { id } of volume.history()) {
-        const snapshot = await volume.snapshot(id);
-        for (const { path, type } of await snapshot.listdir('', { recursive: true })) {
-          const bytes = type === 'file' ? sha256(await snapshot.readFile(path)) : '';
-          lines.push(`file ${id} ${path} ${bytes}`);
-        }
-      }
-    }
+    const lines = await everything(store);
     const { ok } = await store.verify();
     return { lines, isWhole: ok };
   } finally {

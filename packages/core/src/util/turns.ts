@@ -8,9 +8,12 @@ export class Turns {
   private began = performance.now();
   private steps = 0;
 
-  /** Asked after each step: whether it is time for `next`. */
-  isOver(): boolean {
-    return ++this.steps % STEPS_PER_LOOK === 0 && performance.now() - this.began >= TURN_MS;
+  /** Asked after each step, or some: whether it is time for `next`. */
+  isOver(steps = 1): boolean {
+    this.steps += steps;
+    if (this.steps < STEPS_PER_LOOK) return false;
+    this.steps = 0;
+    return performance.now() - this.began >= TURN_MS;
   }
 
   /** Lets everybody else have a turn. */

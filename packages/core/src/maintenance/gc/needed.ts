@@ -83,7 +83,7 @@ export class Needed {
       }
       after = next;
       more = next !== undefined;
-      if (this.pauses.isDue()) await this.pauses.take();
+      if (this.pauses.isDue(ROWS_AT_ONCE)) await this.pauses.take();
     }
     return { packs, absent, uses };
   }

@@ -25,9 +25,9 @@ export class Pauses {
     this.work = work;
   }
 
-  /** Asked after each small step. */
-  isDue(): boolean {
-    return this.turns.isOver();
+  /** Asked after each small step, or some. */
+  isDue(steps = 1): boolean {
+    return this.turns.isOver(steps);
   }
 
   /** From then on the index is read as it is now. @throws what the signal was aborted with; ClosedError */

@@ -1,0 +1,3 @@
+import type { Store } from '@cairn/core';
+
+export declare function everything(store: Store): Promise<string[]>;
