@@ -87,8 +87,9 @@ class Application {
       writeBits.restore();
       clearTemporaries(places);
     }
+    const placedMs = Date.now();
     syncNames(disk, places, changes);
-    return { updated: this.updated, kept: [...this.kept].sort(), stamps: await this.stamps() };
+    return { updated: this.updated, kept: [...this.kept].sort(), stamps: await this.stamps(placedMs) };
   }
 
   /** What is no file any more, then folders from the inside out: one that somebody put something into stays. */
@@ -239,9 +240,11 @@ class Application {
     return stat.nlink > 1n ? sameData(stampOf(stat), known) : sameStamp(stampOf(stat), known);
   }
 
-  /** Taken once the clock has moved on: from then on every edit shows. */
-  private async stamps(): Promise<Map<string, Stamp | undefined>> {
-    if (this.made.size > 0) await sleep(2 * TICK_MS);
+  /** Taken once the clock has moved on since the last file was placed: from then on every edit shows. */
+  private async stamps(placedMs: number): Promise<Map<string, Stamp | undefined>> {
+    // One more, since the system's clock may be that much ahead of the whole milliseconds told here.
+    const settledMs = placedMs + TICK_MS + 1;
+    while (this.made.size > 0 && Date.now() >= placedMs && Date.now() <= settledMs) await sleep(settledMs + 1 - Date.now());
     const found = new Map<string, Stamp | undefined>();
     const nowMs = Date.now();
     for (const [path, made] of this.made) {
