@@ -62,8 +62,21 @@ describe('what a word may become', () => {
   });
 });
 
+/** Whether a shell is there, or could be installed: on a machine that is there for tests only. */
+function has(shell: 'zsh' | 'fish'): boolean {
+  const isThere = (): boolean => spawnSync(shell, ['--version']).error === undefined;
+  if (!isThere() && process.env['CI'] !== undefined) {
+    console.warn(`installing ${shell}`);
+    spawnSync('apt-get', ['install', '--yes', '--quiet', '--no-install-recommends', shell]);
+  }
+  if (isThere()) return true;
+  console.warn(`tests of the completion of ${shell} are skipped: it is not installed`);
+  return false;
+}
+
+const [hasFish, hasZsh] = [has('fish'), has('zsh')];
+
 describe('completion', () => {
-  const has = (shell: string): boolean => spawnSync(shell, ['--version']).error === undefined;
   const env = (): NodeJS.ProcessEnv => ({
     ...process.env,
     CAIRN_STORE: place.at.store,
@@ -82,7 +95,7 @@ describe('completion', () => {
     expect(ask('cairn put models ')).toEqual([]);
   });
 
-  test.runIf(has('fish'))('of fish, too', () => {
+  test.runIf(hasFish)('of fish, too', () => {
     const ask = (line: string): string[] => {
       const output = execFileSync('fish', ['-c', `cairn completion fish | source; complete -C '${line}'`], {
         env: env(),
@@ -95,8 +108,28 @@ describe('completion', () => {
     expect(ask('cairn put models ca')).toEqual(['cairn']);
   });
 
-  test.runIf(has('zsh'))('of zsh is read without a fault, and asks for the words up to the cursor', () => {
-    // Its completion needs a terminal: what it would describe is caught instead.
+  test.runIf(hasZsh)('of zsh completes what is typed at a terminal: names of volumes, subcommands, and files where those are due', () => {
+    writeFileSync(place.at.path('bin', 'weights.bin'), '');
+    // Each line and a tab, and then what has to appear: zsh waits for it.
+    const typed = { 'cairn ls mo': '*models*more*', 'cairn volume re': '*rename*', 'cairn put models wei': '*weights.bin*' };
+    const steps = Object.entries(typed).map(
+      ([line, shown]) => `zpty -w -n shell $'${line}\\t'; zpty -r shell shown '${shown}'; print -r -- '${line}'; zpty -w -n shell $'\\x15'`,
+    );
+    const script = `zmodload zsh/zpty; zpty shell zsh -f -i
+zpty -w shell 'PS1= RPS1=; autoload -U compinit; compinit -u -D; source <(cairn completion zsh)'
+${steps.join('\n')}
+zpty -d shell`;
+    const output = execFileSync('zsh', ['-fc', script], {
+      env: env(),
+      cwd: place.at.path('bin'),
+      timeout: 60_000,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    expect(lines(output.toString())).toEqual(Object.keys(typed));
+  });
+
+  test.runIf(hasZsh)('of zsh asks for the words up to the cursor, and says what they are for', () => {
+    // What it would describe is caught.
     const script = `compdef() { :; }; _describe() { print -rl -- "\${lines[@]}"; }; _files() { print files; }
 source <(cairn completion zsh); words=(cairn volume re later); CURRENT=3; _cairn; words=(cairn put models ''); CURRENT=4; _cairn`;
     const output = execFileSync('zsh', ['-fc', script], { env: env() });
