@@ -19,6 +19,8 @@ it.skipIf(noEmulatedCuda !== undefined)(
     expect(output).toMatch(/nothing is verified by that\.\n$/);
     expect(await verify([], library).ended).toMatchObject({ code: 1, stderr: expect.stringContaining('the driver is an emulated one') });
   },
+  // Ten processes, one after the other.
+  180_000,
 );
 
 it('the verification for hardware fails where there is no GPU, and says so', async () => {
