@@ -5,6 +5,9 @@ import type { CollectParts } from '../maintenance/gc/parts.js';
 /** A commit that sees more small packs than this has them brought together. */
 const MAX_SMALL_PACKS = 64;
 
+/** Commits of this engine between two looks, and packs that have come by any: a look goes through all packs, and where many commit, each would. */
+const STEP = MAX_SMALL_PACKS / 4;
+
 /**
  * Brings small packs together behind the commits that made them: each small commit writes one, and many of them cost files and
  * look-ups. One process at a time; a collection comes first. Who commits never waits for it, and it fails into the log only.
@@ -15,6 +18,8 @@ export class Tidying {
   /** Packs that there have to be before it is worth looking which of them are small. */
   private worthLooking = MAX_SMALL_PACKS + 1;
   private running = false;
+  /** Since the last look; the first commit is followed by one. */
+  private commits = STEP;
 
   /** @param maxBytes of all packs: copies must not take the room of commits. */
   constructor(parts: CollectParts, maxBytes = Infinity) {
@@ -25,7 +30,8 @@ export class Tidying {
   /** Called after each commit; costs one look-up, nearly always. */
   afterCommit(): void {
     const { index, diagnostics } = this.parts;
-    if (this.running || index.state().packs < this.worthLooking) return;
+    if (++this.commits < STEP || this.running || index.state().packs < this.worthLooking) return;
+    this.commits = 0;
     this.running = true;
     this.parts
       .run(() => this.tidy())
@@ -39,11 +45,11 @@ export class Tidying {
     const small = smallPacks(this.parts);
     const { packs, packBytes } = this.parts.index.state();
     // Whatever comes of it, the next look is due when there can be so many more.
-    this.worthLooking = packs + Math.max(MAX_SMALL_PACKS / 4, MAX_SMALL_PACKS + 1 - small.length);
+    this.worthLooking = packs + Math.max(STEP, MAX_SMALL_PACKS + 1 - small.length);
     const bytes = small.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     if (small.length <= MAX_SMALL_PACKS || packBytes + 2 * bytes > this.maxBytes) return;
     await mergeSmallPacks(this.parts, small);
     const left = smallPacks(this.parts).length;
-    this.worthLooking = this.parts.index.state().packs + Math.max(MAX_SMALL_PACKS / 4, MAX_SMALL_PACKS + 1 - left);
+    this.worthLooking = this.parts.index.state().packs + Math.max(STEP, MAX_SMALL_PACKS + 1 - left);
   }
 }
