@@ -40,7 +40,7 @@ for (const { dir, program } of input.runs) {
       continue;
     }
     if (name === 'merge') {
-      await attempt({ gc: true }, () => mergeSmallPacks(store.engine, smallPacks(store.engine)));
+      await attempt({ gc: true }, async () => mergeSmallPacks(store.engine, await smallPacks(store.engine)));
       continue;
     }
     const { before, run } = OPERATIONS[name];

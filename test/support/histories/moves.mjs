@@ -243,7 +243,9 @@ export class Actor {
   /** What is done behind commits once there are many packs. */
   async merge() {
     const { engine } = this.store;
-    await this.attempt('merge', {}, async () => ({ merged: await mergeSmallPacks(engine, smallPacks(engine)) }));
+    await this.attempt('merge', {}, () =>
+      engine.collecting.run(async () => ({ merged: await mergeSmallPacks(engine, await smallPacks(engine)) })),
+    );
   }
 
   // ---- chance

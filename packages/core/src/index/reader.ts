@@ -121,6 +121,12 @@ export class IndexReader {
     return this.range(keys.PACKS, (key, value) => records.decodePack(keys.parsePackKey(key), key, value));
   }
 
+  /** The packs after one, some of them at most: one look at an index of any size. */
+  packsAfter(id: PackId | undefined, limit: number): PackRecord[] {
+    const range = id === undefined ? keys.PACKS : { start: keys.after(keys.packKey(id)), end: keys.PACKS.end };
+    return [...this.range({ ...range, limit }, (key, value) => records.decodePack(keys.parsePackKey(key), key, value))];
+  }
+
   /** The objects after a key, some thousands of them at most, and the key to go on from: one look at an index of any size. */
   objectsAfter(start: Uint8Array | undefined, limit: number): { objects: IndexedObject[]; next: Uint8Array | undefined } {
     const range = start === undefined ? keys.OBJECTS : { start: keys.after(start), end: keys.OBJECTS.end };

@@ -140,9 +140,15 @@ export class OwnLease {
     if (seq !== this.stretches.at(-1)?.since) this.stretches.push({ since: seq, active: 0 });
     while (this.stretches.length > 1 && this.stretches[0]?.active === 0) this.stretches.shift();
     const since = this.stretches[0]?.since ?? 0;
-    if (since === this.written.since) return;
+    if (since === this.written.since && !this.namesWhatIsClosed()) return;
     const pins = [...this.pins.values()].map(({ snapshot }) => snapshot);
     this.atEase(() => this.write({ since, pins, pendingEpoch: this.pendingEpoch }));
+  }
+
+  /** Whether the lease still names snapshots that nobody here has open any more. A call under way may have begun with one of them. */
+  private namesWhatIsClosed(): boolean {
+    if (this.stretches.some(({ active }) => active > 0)) return false;
+    return this.written.pins.some((pin) => !this.pins.has(digestToHex(pin)));
   }
 
   /** Idempotent. */
@@ -155,7 +161,8 @@ export class OwnLease {
   }
 
   private write(claims: LeaseClaims = { ...this.written, pendingEpoch: this.pendingEpoch }): void {
-    if (this.file === undefined || (claims.since === this.written.since && claims.pendingEpoch === this.written.pendingEpoch)) {
+    const { since, pins, pendingEpoch } = this.written;
+    if (this.file === undefined || (claims.since === since && claims.pins === pins && claims.pendingEpoch === pendingEpoch)) {
       if (this.file === undefined && this.pending.size > 0) this.ensure();
       return;
     }

@@ -21,6 +21,7 @@ import { Publisher } from '../publish/publisher.js';
 import { DataReader } from '../reading/data-reader.js';
 import type { StoreOptions } from '../types.js';
 import { Diagnostics } from '../util/diagnostics.js';
+import { Mutex } from '../util/mutex.js';
 import type { MountEngine } from '../mount/parts.js';
 import type { Mount } from '../types.js';
 import type { MountRequest } from '../volume/mount-request.js';
@@ -61,6 +62,8 @@ export class StoreEngine implements MountEngine, SharedEngine {
   readonly verifyReads: boolean;
   readonly diagnostics: Diagnostics;
   readonly mounts = new Set<Mount>();
+  /** One collection of this process at a time: in the index they are known by the engine's lease. */
+  readonly collecting = new Mutex();
   private readonly clock: () => Date;
   private readonly underWay = new Set<Promise<unknown>>();
   private madeScanner: GearScanner | undefined;

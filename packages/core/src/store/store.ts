@@ -1,6 +1,7 @@
 import { ClosedError } from '../errors.js';
 import { breakLease, forgetMount } from '../maintenance/gc/by-hand.js';
-import { collect } from '../maintenance/gc/collection.js';
+import { collect, type CollectOptions } from '../maintenance/gc/collection.js';
+import type { Outcome } from '../maintenance/gc/report.js';
 import { measureUsage } from '../maintenance/usage.js';
 import { verifyStore } from '../maintenance/verify.js';
 import type { GcOptions, GcReport, OptimizeReport, Store, StoreInfo, StoreOptions, Usage, VerifyReport, Volumes, Work } from '../types.js';
@@ -51,24 +52,24 @@ export class StoreHandle implements Store {
     if (mount !== undefined) await this.engine.run(() => forgetMount(this.engine, mount));
     // What this engine has let go of must not be kept for its sake.
     this.engine.lease.advance();
-    const {
-      packsWritten: _written,
-      before: _before,
-      ...report
-    } = await this.engine.run(() => collect(this.engine, { ...options, merge: false }));
+    const { packsWritten: _written, before: _before, ...report } = await this.collect({ ...options, merge: false });
     return report;
   }
 
   async optimize(options: Work & { dryRun?: boolean } = {}): Promise<OptimizeReport> {
     this.assertWritable();
     this.engine.lease.advance();
-    const { before, ...outcome } = await this.engine.run(() => collect(this.engine, { ...options, merge: true }));
+    const { before, ...outcome } = await this.collect({ ...options, merge: true });
     return {
       packsBefore: before.packs,
       packsAfter: before.packs - outcome.packsDropped - outcome.packsRewritten + outcome.packsWritten,
       storedBefore: before.bytes,
       storedAfter: outcome.live,
     };
+  }
+
+  private collect(options: CollectOptions): Promise<Outcome> {
+    return this.engine.run(() => this.engine.collecting.run(() => collect(this.engine, options)));
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,7 @@
 import { isCairnError } from '../errors.js';
 import { mergeSmallPacks, smallPacks } from '../maintenance/gc/merge-small.js';
 import type { CollectParts } from '../maintenance/gc/parts.js';
+import type { Mutex } from '../util/mutex.js';
 
 /** A commit that sees more small packs than this has them brought together. */
 const MAX_SMALL_PACKS = 64;
@@ -8,12 +9,17 @@ const MAX_SMALL_PACKS = 64;
 /** Commits of this engine between two looks, and packs that have come by any: a look goes through all packs, and where many commit, each would. */
 const STEP = MAX_SMALL_PACKS / 4;
 
+interface TidyingParts extends CollectParts {
+  /** One collection of this process at a time. */
+  readonly collecting: Mutex;
+}
+
 /**
  * Brings small packs together behind the commits that made them: each small commit writes one, and many of them cost files and
  * look-ups. One process at a time; a collection comes first. Who commits never waits for it, and it fails into the log only.
  */
 export class Tidying {
-  private readonly parts: CollectParts;
+  private readonly parts: TidyingParts;
   private readonly maxBytes: number;
   /** Packs that there have to be before it is worth looking which of them are small. */
   private worthLooking = MAX_SMALL_PACKS + 1;
@@ -22,7 +28,7 @@ export class Tidying {
   private commits = STEP;
 
   /** @param maxBytes of all packs: copies must not take the room of commits. */
-  constructor(parts: CollectParts, maxBytes = Infinity) {
+  constructor(parts: TidyingParts, maxBytes = Infinity) {
     this.parts = parts;
     this.maxBytes = maxBytes;
   }
@@ -34,7 +40,7 @@ export class Tidying {
     this.commits = 0;
     this.running = true;
     this.parts
-      .run(() => this.tidy())
+      .run(() => this.parts.collecting.run(() => this.tidy()))
       .catch((error: unknown) => {
         if (!isCairnError(error, 'CAIRN_CLOSED')) diagnostics.log('warn', `small packs were not brought together: ${String(error)}`);
       })
@@ -42,14 +48,14 @@ export class Tidying {
   }
 
   private async tidy(): Promise<void> {
-    const small = smallPacks(this.parts);
+    const small = await smallPacks(this.parts);
     const { packs, packBytes } = this.parts.index.state();
     // Whatever comes of it, the next look is due when there can be so many more.
     this.worthLooking = packs + Math.max(STEP, MAX_SMALL_PACKS + 1 - small.length);
     const bytes = small.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     if (small.length <= MAX_SMALL_PACKS || packBytes + 2 * bytes > this.maxBytes) return;
     await mergeSmallPacks(this.parts, small);
-    const left = smallPacks(this.parts).length;
+    const left = (await smallPacks(this.parts)).length;
     this.worthLooking = this.parts.index.state().packs + Math.max(STEP, MAX_SMALL_PACKS + 1 - left);
   }
 }

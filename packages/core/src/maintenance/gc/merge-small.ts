@@ -9,13 +9,15 @@ import { readFooter } from '../../pack/read-footer.js';
 import { listLeases } from '../../publish/leases.js';
 import type { Work } from '../../types.js';
 import { copyLive, type CopyPlan, Group } from './copies.js';
-import { sparedPacks } from './needed.js';
+import { sparing } from './needed.js';
 import { type CollectParts, Pauses } from './parts.js';
 import { SMALL_PACK_BYTES } from './plan.js';
 
 /** What is brought together in one go, the smallest first: little beside what the commits wrote that made it. */
 const MAX_BYTES = 64 << 20;
 const MAX_OBJECTS = 8 * KEYS_PER_TRANSACTION;
+/** Packs that are looked at in one step. */
+const PACKS_AT_ONCE = 256;
 /** Packs whose files are deleted in one step. */
 const SWEEP_PACKS = 32;
 
@@ -23,12 +25,22 @@ const SWEEP_PACKS = 32;
  * Packs that would better lie together, the smallest first. None of what other processes have stored for changes without a commit: a
  * collection knows such packs by their owner.
  */
-export function smallPacks({ index, layout, lease }: Pick<CollectParts, 'index' | 'layout' | 'lease'>): PackRecord[] {
+export async function smallPacks(parts: CollectParts): Promise<PackRecord[]> {
+  const { index, layout, lease } = parts;
+  const pauses = new Pauses(parts, {});
+  const isSpared = sparing(listLeases(layout).alive.filter(({ id }) => id !== lease.id));
+  const small: PackRecord[] = [];
   index.refresh();
-  const small = [...index.packs()].filter(({ id, sizeBytes }) => sizeBytes < SMALL_PACK_BYTES && index.absentPack(id) === undefined);
-  const others = small.length === 0 ? [] : listLeases(layout).alive.filter(({ id }) => id !== lease.id);
-  const spared = new Set(sparedPacks(index, others));
-  return small.filter(({ id }) => !spared.has(id)).sort((a, b) => a.sizeBytes - b.sizeBytes);
+  for (
+    let packs = index.packsAfter(undefined, PACKS_AT_ONCE);
+    packs.length > 0;
+    packs = index.packsAfter(packs.at(-1)?.id, PACKS_AT_ONCE)
+  ) {
+    for (const pack of packs)
+      if (pack.sizeBytes < SMALL_PACK_BYTES && !isSpared(pack) && index.absentPack(pack.id) === undefined) small.push(pack);
+    if (pauses.isDue(packs.length)) await pauses.take();
+  }
+  return small.sort((a, b) => a.sizeBytes - b.sizeBytes);
 }
 
 /**

@@ -104,12 +104,18 @@ export class Needed {
 }
 
 /** Packs that a living process published since the oldest of its references without a commit: some may be only in those. */
-export function* sparedPacks(index: IndexReader, alive: readonly Lease[]): Generator<PackId> {
+function* sparedPacks(index: IndexReader, alive: readonly Lease[]): Generator<PackId> {
+  const isSpared = sparing(alive);
+  for (const pack of [...index.packs()]) if (isSpared(pack) && index.absentPack(pack.id) === undefined) yield pack.id;
+}
+
+/** Tells of a pack whether one of these processes published it since the oldest of its references without a commit. */
+export function sparing(alive: readonly Lease[]): (pack: PackRecord) => boolean {
   const pending = new Map(alive.flatMap(({ id, pendingEpoch }) => (pendingEpoch === null ? [] : [[id, pendingEpoch] as const])));
-  for (const { id, owner, epoch } of [...index.packs()]) {
+  return ({ owner, epoch }) => {
     const since = pending.get(owner);
-    if (since !== undefined && epoch >= since && index.absentPack(id) === undefined) yield id;
-  }
+    return since !== undefined && epoch >= since;
+  };
 }
 
 function objectCount(index: IndexReader): number {
