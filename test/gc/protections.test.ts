@@ -1,4 +1,5 @@
 import type { Store, Volume } from '@cairn/core';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Protection } from '../../packages/core/dist/disk/disk.js';
@@ -87,5 +88,34 @@ describe('a collection takes nothing that is in use', () => {
       (error: unknown) => error,
     );
     expect(codeOf(failure)).toBe('CAIRN_DAMAGED');
+  });
+
+  test('a stream of a version that had left the history when it began, though its view is closed', async () => {
+    const dir = join(tempDir(), 'store');
+    await using before = await openStoreOn({ durable: false }, dir, { workers: 1 });
+    const writer = await before.volumes.fromName('v', { createIfMissing: true });
+    for (const bytes of [OLD, NEW]) {
+      await writer.writeFile('file', bytes);
+      await writer.commit();
+    }
+    await before.close();
+    await using store = await openStoreOn({ durable: false }, dir, { workers: 1 });
+    const volume = await store.volumes.fromName('v');
+    const old = await volume.snapshot('HEAD~1');
+    const another = volume.createReadStream('file');
+    await volume.prune({ keepLast: 1 });
+    // Whenever something is closed the lease moves on, as far as the oldest stream lets it.
+    const moveOn = async (): Promise<void> => (await volume.snapshot('HEAD')).close();
+    await moveOn();
+    const stream = old.createReadStream('file');
+    await old.close();
+    another.destroy();
+    await once(another, 'close');
+    await moveOn();
+    await store.gc();
+    await store.gc();
+    const pieces: Uint8Array[] = [];
+    for await (const piece of stream) pieces.push(piece as Uint8Array);
+    expect(Buffer.concat(pieces).equals(OLD)).toBe(true);
   });
 });

@@ -5,6 +5,7 @@ import type { Grip, OwnLease } from '../publish/own-lease.js';
 export class Grasp {
   private readonly lease: OwnLease;
   private readonly user: object;
+  private base: Digest | null = null;
   private basePin: Grip | undefined;
   private changes: Grip | undefined;
   private underWay = 0;
@@ -15,15 +16,22 @@ export class Grasp {
   }
 
   /** Whether there may be references without a commit. */
-  get holdsChanges(): boolean {
+  private get holdsChanges(): boolean {
     return this.changes !== undefined;
   }
 
   /** The handle stands on this snapshot from now on. */
   standOn(snapshot: Digest | null): void {
     const before = this.basePin;
+    this.base = snapshot;
     this.basePin = snapshot === null ? undefined : this.lease.pin(snapshot, this.user);
     before?.release();
+  }
+
+  /** All that is kept now, kept for another user, who goes on when the handle has moved on or is closed. */
+  held(user: object): Grip[] {
+    const grips = this.base === null ? [] : [this.lease.pin(this.base, user)];
+    return this.holdsChanges ? [...grips, this.lease.hold(user)] : grips;
   }
 
   /** Runs what looks up, or makes, references. They stay held, until `settled` tells that none are left. */

@@ -449,15 +449,8 @@ export class VolumeHandle extends View implements Volume {
     });
   }
 
-  protected override lasting(): Grip {
-    const reading = super.lasting();
-    const changes = this.grasp.holdsChanges ? this.engine.lease.hold(reading) : undefined;
-    return {
-      release: () => {
-        reading.release();
-        changes?.release();
-      },
-    };
+  protected override held(user: object): Grip[] {
+    return this.grasp.held(user);
   }
 
   private fileEntry(content: ContentRef, executable: boolean): Entry {

@@ -51,6 +51,8 @@ export abstract class View implements ReadView {
   /** What this view shows now; later changes to the view do not change what was returned. */
   abstract sight(): Promise<Sight>;
   protected abstract readonly what: 'volume' | 'snapshot';
+  /** What this view keeps from being collected, kept for another user. */
+  protected abstract held(user: object): Grip[];
 
   async listdir(path: string, options?: { recursive?: boolean }): Promise<FileEntry[]> {
     const entries: FileEntry[] = [];
@@ -189,7 +191,10 @@ export abstract class View implements ReadView {
 
   /** Keeps what is seen now from being collected, for what goes on when this view is closed. */
   protected lasting(): Grip {
-    return this.engine.lease.reading();
+    const grips: Grip[] = [];
+    const all: Grip = { release: () => grips.forEach((grip) => grip.release()) };
+    grips.push(this.engine.lease.reading(), ...this.held(all));
+    return all;
   }
 
   private look(): Promise<Sight> {

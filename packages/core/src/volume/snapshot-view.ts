@@ -23,12 +23,14 @@ export class SnapshotView extends View implements Snapshot {
   /** Of its tree. */
   readonly root: ManifestRoot;
   protected readonly what = 'snapshot';
+  private readonly id: Digest;
   private readonly tree: TreeView;
   private readonly pin: Grip;
 
   /** The caller has looked the snapshot up within a call. */
   constructor(engine: Engine, info: SnapshotInfo, { id, root }: { id: Digest; root: ManifestRoot }) {
     super(engine);
+    this.id = id;
     this.pin = engine.lease.pin(id, this);
     this.info = info;
     this.root = root;
@@ -38,6 +40,10 @@ export class SnapshotView extends View implements Snapshot {
   override async close(): Promise<void> {
     await super.close();
     this.pin.release();
+  }
+
+  protected override held(user: object): Grip[] {
+    return [this.engine.lease.pin(this.id, user)];
   }
 
   sight(): Promise<Sight> {
