@@ -41,7 +41,9 @@ export class Materializer {
     const path = join(this.dir, digest);
     if (!this.kept.has(digest)) {
       writeFileSync(path, bytes, { mode: 0o600 });
-      if (mtimeNs !== undefined) utimesSync(path, Number(mtimeNs) / 1e9, Number(mtimeNs) / 1e9);
+      // In whole microseconds, which the system cuts off from a double: a half more, or a mount's own file might look older than it made it.
+      const seconds = mtimeNs === undefined ? undefined : (Number(mtimeNs) + 500) / 1e9;
+      if (seconds !== undefined) utimesSync(path, seconds, seconds);
     }
     this.kept.add(digest);
     return path;

@@ -5,7 +5,7 @@ import { tell } from '../support/tell.js';
 import { tempDir } from '../support/temp-dir.js';
 
 /** A long run sets ten million. */
-const CHUNKS = Number(process.env['CAIRN_SOAK_CHUNKS'] ?? 100_000);
+const CHUNKS = Number(process.env['CAIRN_SOAK_CHUNKS'] ?? 20_000);
 const MIB = 1 << 20;
 /** Whatever there is to collect, up to ten million chunks. */
 const LIMIT = 300 * MIB;
