@@ -6,7 +6,7 @@ import type { Contestant } from '../measure/rounds.js';
 import { median } from '../measure/statistics.js';
 import { Subject } from '../subject/client.js';
 import { ratio, value } from './findings.js';
-import type { Row } from './row.js';
+import type { Row, Series } from './row.js';
 
 const CROWD = 8;
 const ALONE = '1 process';
@@ -28,14 +28,19 @@ export const writersRow: Row = {
       await first.call('growVolume', store, FILES);
       for (const writer of writers.slice(1)) await writer.call('openStore', store, {});
       // Each names its files by a number of its own, so that no two ever write the same one.
+      const elapsed = new Map<number, number[]>();
       const commit = async (count: number, round: number): Promise<number> => {
         const working = writers.slice(0, count);
+        const start = performance.now();
         const times = await Promise.all(
           working.map((writer, i) => writer.call('commitOneFile', store, commits, round * CROWD * 2 + (count === 1 ? CROWD : 0) + i)),
         );
+        const each = (performance.now() - start) / times.flat().length;
+        elapsed.set(count, [...(elapsed.get(count) ?? []), each]);
         return median(times.flat());
       };
       await commit(CROWD, flags.rounds);
+      elapsed.clear();
       const contestant = (name: string, count: number): Contestant => ({
         name,
         ours: true,
@@ -46,13 +51,19 @@ export const writersRow: Row = {
         contestant(ALONE, 1),
         contestant(TOGETHER, CROWD),
       ]);
+      const together: Series = {
+        title: 'Time in all, by commits',
+        unit: 'ms',
+        measurements: [ALONE, TOGETHER].map((name, i) => ({ name, ours: true, samples: elapsed.get([1, CROWD][i]!)! })),
+      };
       return {
         dataset: `a volume of ${FILES.toLocaleString('en')} files`,
-        method: `Each process does ${commits} commits of a new file of 4 KiB in a row, durable, as in the commit row; a sample is the median over all of them. With ${CROWD} processes each commit is rebased on those of the others.`,
-        series: [time],
+        method: `Each process does ${commits} commits of a new file of 4 KiB in a row, durable, as in the commit row; a sample is the median over all of them. With ${CROWD} processes each commit is rebased on those of the others. Time in all is that of the slowest process, opening its volume included, by the commits of all.`,
+        series: [time, together],
         findings: [
           ...ratio(time, TOGETHER, ALONE, `time per commit: ${TOGETHER} over ${ALONE}`, 'writers/growth'),
           ...value(time, TOGETHER, `one commit among ${TOGETHER}`),
+          ...ratio(together, TOGETHER, ALONE, `time in all, by commits: ${TOGETHER} over ${ALONE}`),
         ],
         missing: [],
       };
