@@ -54,14 +54,6 @@ export class IndexTransaction {
     }
   }
 
-  /** Forgets the objects of rows `from` to `to` that are found in this very pack. */
-  removeObjects(pack: PackId, table: ObjectTable, from: number, to: number): void {
-    for (let i = from; i < to; i++) {
-      const { kind, digest } = readRow(table, i);
-      if (this.reader.locate(kind, digest)?.pack === pack) this.remove(keys.objectKey(kind, digest));
-    }
-  }
-
   removeObject(kind: ObjectKind, digest: Digest): void {
     this.remove(keys.objectKey(kind, digest));
   }

@@ -5,7 +5,7 @@ import type { Hasher } from '../hash/hasher.js';
 import type { Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
-import { type IndexTransaction, KEYS_PER_TRANSACTION, writeIndex } from '../index/transaction.js';
+import { KEYS_PER_TRANSACTION, writeIndex } from '../index/transaction.js';
 import type { NodeSource } from '../objects/node-store.js';
 import type { SealedPack } from '../pack/footer.js';
 import { listPacks } from '../pack/list-packs.js';
@@ -279,7 +279,10 @@ export function sweep(parts: PublishParts, limit: number): SweepOutcome {
   parts.reader.refresh();
   const all = [...parts.reader.doomedPacks()];
   const some = all.slice(0, limit);
-  for (const { id } of some) removeObjectsOf(parts, id);
+  removeObjectsOf(
+    parts,
+    some.map(({ id }) => id),
+  );
   let freed = 0;
   let packs = 0;
   if (some.length > 0) {
@@ -303,30 +306,45 @@ export function sweep(parts: PublishParts, limit: number): SweepOutcome {
   return { freed, packs, left: all.length > some.length && packs > 0 };
 }
 
-function removeObjectsOf(parts: PublishParts, id: PackId): void {
-  const slice = (remove: (index: IndexTransaction) => void): void =>
+/** In as few transactions as can be: packs that were brought together are small, many, and mostly empty. */
+function removeObjectsOf(parts: PublishParts, packs: readonly PackId[]): void {
+  let batch: ObjectAt[] = [];
+  const flush = (): void => {
+    if (batch.length === 0) return;
     parts.reserve.spentOn(() =>
       writeIndex(parts.env, (index) => {
-        if (index.reader.doomedPack(id) !== undefined) remove(index);
+        for (const { pack, kind, digest } of batch)
+          if (index.reader.doomedPack(pack) !== undefined && index.reader.locate(kind, digest)?.pack === pack)
+            index.removeObject(kind, digest);
       }),
     );
-  const file = parts.layout.packPath(id);
-  const table = unlessDamaged(() => readFooter(file, id, parts.hasher).table);
+    batch = [];
+  };
+  for (const pack of packs) {
+    for (const object of objectsAt(parts, pack)) {
+      batch.push({ pack, ...object });
+      if (batch.length === KEYS_PER_TRANSACTION) flush();
+    }
+  }
+  flush();
+}
+
+interface ObjectAt extends Reference {
+  pack: PackId;
+}
+
+/** What the index says to be in a doomed pack: nothing comes to it any more. */
+function* objectsAt({ reader, layout, hasher }: PublishParts, pack: PackId): Generator<Reference> {
+  const table = unlessDamaged(() => readFooter(layout.packPath(pack), pack, hasher).table);
   if (table !== undefined) {
-    const count = rowCount(table);
-    for (let row = 0; row < count; row += KEYS_PER_TRANSACTION)
-      slice((index) => index.removeObjects(id, table, row, Math.min(count, row + KEYS_PER_TRANSACTION)));
+    for (const { kind, digest } of rows(table)) if (reader.locate(kind, digest)?.pack === pack) yield { kind, digest };
     return;
   }
   // What was in it is only known from the index: nothing may be left that points at a pack that is gone.
   for (let after: Uint8Array | undefined, more = true; more;) {
-    parts.reader.refresh();
-    const { objects, next } = parts.reader.objectsAfter(after, KEYS_PER_TRANSACTION);
-    const here = objects.filter(({ pack }) => pack === id);
-    if (here.length > 0)
-      slice((index) => {
-        for (const { kind, digest } of here) if (index.reader.locate(kind, digest)?.pack === id) index.removeObject(kind, digest);
-      });
+    reader.refresh();
+    const { objects, next } = reader.objectsAfter(after, KEYS_PER_TRANSACTION);
+    for (const { kind, digest, pack: at } of objects) if (at === pack) yield { kind, digest };
     after = next;
     more = next !== undefined;
   }
