@@ -1,6 +1,7 @@
 import type { Store, Volume } from '@cairn/core';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import type { Protection } from '../../packages/core/dist/disk/disk.js';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
@@ -31,9 +32,7 @@ const STORIES: Record<OfCollections, (store: Store, volume: Volume) => Promise<U
     await old.close();
     await volume.prune({ keepLast: 1 });
     await store.gc();
-    const pieces: Uint8Array[] = [];
-    for await (const piece of stream) pieces.push(piece as Uint8Array);
-    return Buffer.concat(pieces);
+    return buffer(stream);
   },
   // What is only in a handle's changes is there when they are committed.
   pending: async (store, volume) => {
@@ -61,7 +60,8 @@ interface Deleter {
   sweep(limit: number): Promise<unknown>;
 }
 
-async function tell(story: OfCollections, without?: OfCollections): Promise<Uint8Array> {
+/** A store with two versions of a file. An engine's own packs are spared as long as it has unfinished work: these are of one that is gone. */
+async function storeOfTwo(without?: OfCollections): Promise<Store> {
   const dir = join(tempDir(), 'store');
   await using before = await openStoreOn({ durable: false }, dir, { workers: 1 });
   const writer = await before.volumes.fromName('v', { createIfMissing: true });
@@ -69,9 +69,12 @@ async function tell(story: OfCollections, without?: OfCollections): Promise<Uint
     await writer.writeFile('file', bytes);
     await writer.commit();
   }
-  // An engine's own packs are spared as long as it has unfinished work: these are of one that is gone.
   await before.close();
-  await using store = await openStoreOn({ durable: false, ...(without === undefined ? {} : { without }) }, dir, { workers: 1 });
+  return await openStoreOn({ durable: false, ...(without === undefined ? {} : { without }) }, dir, { workers: 1 });
+}
+
+async function tell(story: OfCollections, without?: OfCollections): Promise<Uint8Array> {
+  await using store = await storeOfTwo(without);
   const volume = await store.volumes.fromName('v');
   // Awaited here: the store closes with this scope.
   return await STORIES[story](store, volume);
@@ -91,15 +94,7 @@ describe('a collection takes nothing that is in use', () => {
   });
 
   test('a stream of a version that had left the history when it began, though its view is closed', async () => {
-    const dir = join(tempDir(), 'store');
-    await using before = await openStoreOn({ durable: false }, dir, { workers: 1 });
-    const writer = await before.volumes.fromName('v', { createIfMissing: true });
-    for (const bytes of [OLD, NEW]) {
-      await writer.writeFile('file', bytes);
-      await writer.commit();
-    }
-    await before.close();
-    await using store = await openStoreOn({ durable: false }, dir, { workers: 1 });
+    await using store = await storeOfTwo();
     const volume = await store.volumes.fromName('v');
     const old = await volume.snapshot('HEAD~1');
     const another = volume.createReadStream('file');
@@ -114,8 +109,6 @@ describe('a collection takes nothing that is in use', () => {
     await moveOn();
     await store.gc();
     await store.gc();
-    const pieces: Uint8Array[] = [];
-    for await (const piece of stream) pieces.push(piece as Uint8Array);
-    expect(Buffer.concat(pieces).equals(OLD)).toBe(true);
+    expect((await buffer(stream)).equals(OLD)).toBe(true);
   });
 });

@@ -12,7 +12,7 @@ import { decodeSnapshotRecord } from '../snapshot/record.js';
 import type { Reference } from '../snapshot/references.js';
 import { ObjectWalker, publishedBelow, type Walk } from '../snapshot/walk-down.js';
 import type { SnapshotId, Usage, Work } from '../types.js';
-import { condemnedBytes } from './gc/report.js';
+import { condemnedBytes, sizeOf } from './gc/report.js';
 
 export interface UsageParts {
   index: IndexReader;
@@ -132,8 +132,7 @@ function report(
   let objects = 0;
   for (const { storedLength } of index.objects()) objects += storedLength;
   const { packBytes } = index.state();
-  let doomed = 0;
-  for (const { sizeBytes } of index.doomedPacks()) doomed += sizeBytes;
+  const doomed = sizeOf(index.doomedPacks());
   return {
     logical,
     stored: packBytes + doomed,

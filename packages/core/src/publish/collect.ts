@@ -9,7 +9,7 @@ import { KEYS_PER_TRANSACTION, writeIndex } from '../index/transaction.js';
 import type { NodeSource } from '../objects/node-store.js';
 import type { SealedPack } from '../pack/footer.js';
 import { listPacks } from '../pack/list-packs.js';
-import { rowCount, rows } from '../pack/object-table.js';
+import { type ObjectTable, rowCount, rows } from '../pack/object-table.js';
 import type { PackId } from '../pack/pack-id.js';
 import { readFooter } from '../pack/read-footer.js';
 import type { StoreLayout } from '../pack/store-layout.js';
@@ -192,9 +192,12 @@ export function retire(parts: PublishParts, { epoch, packs }: RetireInput): bool
 
 /** Whether nothing is found in a pack: one that was just being published when it was looked at has got more since. */
 function isEmpty({ layout, hasher }: PublishParts, reader: IndexReader, id: PackId): boolean {
-  for (const { kind, digest } of rows(readFooter(layout.packPath(id), id, hasher).table))
-    if (reader.locate(kind, digest)?.pack === id) return false;
-  return true;
+  return foundIn(reader, id, readFooter(layout.packPath(id), id, hasher).table).next().done === true;
+}
+
+/** Which of a pack's objects are looked up there. */
+function* foundIn(reader: IndexReader, pack: PackId, table: ObjectTable): Generator<Reference> {
+  for (const { kind, digest } of rows(table)) if (reader.locate(kind, digest)?.pack === pack) yield { kind, digest };
 }
 
 /** Where marking has to begin to find all that came since the last look: new snapshots, and what new packs refer to. */
@@ -337,7 +340,7 @@ interface ObjectAt extends Reference {
 function* objectsAt({ reader, layout, hasher }: PublishParts, pack: PackId): Generator<Reference> {
   const table = unlessDamaged(() => readFooter(layout.packPath(pack), pack, hasher).table);
   if (table !== undefined) {
-    for (const { kind, digest } of rows(table)) if (reader.locate(kind, digest)?.pack === pack) yield { kind, digest };
+    yield* foundIn(reader, pack, table);
     return;
   }
   // What was in it is only known from the index: nothing may be left that points at a pack that is gone.

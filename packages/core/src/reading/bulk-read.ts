@@ -45,10 +45,10 @@ export class BulkReader {
     const share = Math.ceil(total / (2 * this.workers.workers));
     const lanes = new Lanes(options.verify ? this.workers.workers + 1 : Math.max(this.workers.workers + 1, RAW_LANES));
     const tasks = new Set<Promise<void>>();
-    const begin = async (group: Piece[], work: (group: Piece[]) => Promise<void>): Promise<void> => {
+    const begin = async (group: Piece[], isShared: boolean): Promise<void> => {
       await lanes.acquire();
       operation.check();
-      const task = work(group)
+      const task = this.fill(operation, group, isShared, options)
         .catch((error: unknown) => operation.fail(error))
         .finally(() => {
           lanes.release();
@@ -57,11 +57,10 @@ export class BulkReader {
       tasks.add(task);
     };
     try {
-      for (const group of grouped(piecesOf(options.nodes, shared), options.verify, taskBytes(share, MAX_TASK_BYTES), MAX_TASK_PIECES)) {
-        await begin(group, (pieces) => this.direct(operation, pieces, options));
-      }
-      for (const group of grouped(piecesOf(options.nodes, plain), options.verify, taskBytes(share, MAX_SCRATCH_BYTES), MAX_TASK_PIECES)) {
-        await begin(group, (pieces) => this.indirect(operation, pieces, options));
+      for (const isShared of [true, false]) {
+        const pieces = piecesOf(options.nodes, isShared ? shared : plain);
+        const bytes = taskBytes(share, isShared ? MAX_TASK_BYTES : MAX_SCRATCH_BYTES);
+        for (const group of grouped(pieces, options.verify, bytes, MAX_TASK_PIECES)) await begin(group, isShared);
       }
     } catch (error) {
       operation.fail(error);
@@ -71,12 +70,13 @@ export class BulkReader {
     operation.check();
   }
 
-  /** What no one has to look at comes straight from the disk; all else the workers put where it is wanted. */
-  private async direct(operation: Operation, pieces: Piece[], options: BulkOptions): Promise<void> {
+  /** What no one has to look at comes straight from the disk, all else by way of the workers. */
+  private async fill(operation: Operation, pieces: Piece[], isShared: boolean, options: BulkOptions): Promise<void> {
     const left = options.verify ? pieces : await readRaw(this.index, this.packs, pieces, operation.control);
-    if (left.length > 0) await this.byWorkers(operation, left, options);
+    if (left.length > 0) await (isShared ? this.byWorkers(operation, left, options) : this.byScratch(operation, left, options));
   }
 
+  /** They put it where it is wanted. */
   private async byWorkers(operation: Operation, pieces: Piece[], options: BulkOptions): Promise<void> {
     const targets: Uint8Array[] = [];
     const places = new Float64Array(pieces.length * PLACE_FIELDS);
@@ -87,12 +87,7 @@ export class BulkReader {
     await this.run(operation, pieces, places, targets, options);
   }
 
-  /** The same where the workers cannot reach the memory: what they have to look at goes by way of memory that they can. */
-  private async indirect(operation: Operation, pieces: Piece[], options: BulkOptions): Promise<void> {
-    const left = options.verify ? pieces : await readRaw(this.index, this.packs, pieces, operation.control);
-    if (left.length > 0) await this.byScratch(operation, left, options);
-  }
-
+  /** They cannot reach the memory: it goes by way of memory that they can. */
   private async byScratch(operation: Operation, pieces: Piece[], options: BulkOptions): Promise<void> {
     const { places, runs, bytes } = scratchLayout(pieces);
     const slot = this.scratch.take(bytes);

@@ -49,13 +49,14 @@ export class Tidying {
 
   private async tidy(): Promise<void> {
     const small = await smallPacks(this.parts);
-    const { packs, packBytes } = this.parts.index.state();
-    // Whatever comes of it, the next look is due when there can be so many more.
-    this.worthLooking = packs + Math.max(STEP, MAX_SMALL_PACKS + 1 - small.length);
     const bytes = small.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    if (small.length <= MAX_SMALL_PACKS || packBytes + 2 * bytes > this.maxBytes) return;
-    await mergeSmallPacks(this.parts, small);
-    const left = (await smallPacks(this.parts)).length;
-    this.worthLooking = this.parts.index.state().packs + Math.max(STEP, MAX_SMALL_PACKS + 1 - left);
+    this.lookAgainAfter(small.length);
+    if (small.length <= MAX_SMALL_PACKS || this.parts.index.state().packBytes + 2 * bytes > this.maxBytes) return;
+    this.lookAgainAfter(small.length - (await mergeSmallPacks(this.parts, small)));
+  }
+
+  /** When so many are small, the next look is due when there can be enough of them, whatever comes between. */
+  private lookAgainAfter(small: number): void {
+    this.worthLooking = this.parts.index.state().packs + Math.max(STEP, MAX_SMALL_PACKS + 1 - small);
   }
 }

@@ -5,8 +5,8 @@ import type { Grip, OwnLease } from '../publish/own-lease.js';
 export class Grasp {
   private readonly lease: OwnLease;
   private readonly user: object;
-  private base: Digest | null = null;
-  private basePin: Grip | undefined;
+  private base: { snapshot: Digest; pin: Grip } | undefined;
+  /** While there may be references without a commit. */
   private changes: Grip | undefined;
   private underWay = 0;
 
@@ -15,23 +15,17 @@ export class Grasp {
     this.user = user;
   }
 
-  /** Whether there may be references without a commit. */
-  private get holdsChanges(): boolean {
-    return this.changes !== undefined;
-  }
-
   /** The handle stands on this snapshot from now on. */
   standOn(snapshot: Digest | null): void {
-    const before = this.basePin;
-    this.base = snapshot;
-    this.basePin = snapshot === null ? undefined : this.lease.pin(snapshot, this.user);
-    before?.release();
+    const before = this.base;
+    this.base = snapshot === null ? undefined : { snapshot, pin: this.lease.pin(snapshot, this.user) };
+    before?.pin.release();
   }
 
   /** All that is kept now, kept for another user, who goes on when the handle has moved on or is closed. */
   held(user: object): Grip[] {
-    const grips = this.base === null ? [] : [this.lease.pin(this.base, user)];
-    return this.holdsChanges ? [...grips, this.lease.hold(user)] : grips;
+    const grips = this.base === undefined ? [] : [this.lease.pin(this.base.snapshot, user)];
+    return this.changes === undefined ? grips : [...grips, this.lease.hold(user)];
   }
 
   /** Runs what looks up, or makes, references. They stay held, until `settled` tells that none are left. */
@@ -46,7 +40,7 @@ export class Grasp {
   }
 
   release(): void {
-    this.basePin?.release();
+    this.base?.pin.release();
     this.letChangesGo();
   }
 

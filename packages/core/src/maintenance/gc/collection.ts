@@ -1,11 +1,10 @@
 import { CairnError, DamageError, isCairnError, ReadOnlyError } from '../../errors.js';
 import type { IndexReader } from '../../index/reader.js';
-import { mountRoots } from '../../mount/roots.js';
 import { ObjectReader } from '../../objects/object-reader.js';
 import type { PackId } from '../../pack/pack-id.js';
-import { listLeases } from '../../publish/leases.js';
 import type { Work } from '../../types.js';
 import { copyLive, type Copied, type CopyPlan, plannedCopies } from './copies.js';
+import { deleteCondemned } from './deleting.js';
 import { Needed } from './needed.js';
 import { type CollectParts, Pauses } from './parts.js';
 import { makePlan, type Plan } from './plan.js';
@@ -23,8 +22,6 @@ const NODE_CACHE_BYTES = 8 << 20;
 const ATTEMPTS = 5;
 /** How often what came meanwhile is marked outside of the lock, before it is marked under it whatever it takes. */
 const ROUNDS = 4;
-/** Packs whose files are deleted in one step. */
-const SWEEP_PACKS = 32;
 
 /** A collection superseded by another is begun again. */
 const SUPERSEDED = Symbol('superseded');
@@ -174,21 +171,10 @@ class Collection {
     }
   }
 
-  /** Deletes what nobody can need any more, this collection's and what earlier ones had to leave. Returns the bytes that are free. */
   private async free(): Promise<number> {
-    const { publisher, layout, mountsDir, hasher } = this.parts;
     this.pauses.phase = 'deleting';
     await this.pauses.take();
-    const before = listLeases(layout);
-    await publisher.doom({ before, roots: mountRoots(mountsDir, hasher) });
-    let freed = 0;
-    for (let left = true; left;) {
-      const step = await publisher.sweep(SWEEP_PACKS);
-      freed += step.freed;
-      left = step.left;
-      await this.pauses.take();
-    }
-    return freed;
+    return deleteCondemned(this.parts, this.pauses);
   }
 
   private planning(): Parameters<typeof plannedCopies>[0] {

@@ -74,8 +74,7 @@ async function* shelvesOf({ layout, hasher, index, needed, pauses }: Planning, p
     for (const object of rows(readFooter(layout.packPath(id), id, hasher).table)) {
       if (pauses.isDue()) await pauses.take();
       if (!needed.has(object.kind, object.digest)) continue;
-      const location = index.locate(object.kind, object.digest);
-      if (location?.pack === id && location.offset === object.offset) builder.add(object);
+      if (isFoundIn(index, id, object)) builder.add(object);
     }
     count += builder.count;
     shelves.push(new Shelf(id, builder.finish()));
@@ -84,6 +83,12 @@ async function* shelvesOf({ layout, hasher, index, needed, pauses }: Planning, p
     [shelves, count] = [[], 0];
   }
   if (shelves.length > 0) yield shelves;
+}
+
+/** Whether an object of a pack is looked up there, and not in a copy elsewhere. */
+export function isFoundIn(index: IndexReader, id: PackId, { kind, digest, offset }: PackedObject): boolean {
+  const location = index.locate(kind, digest);
+  return location?.pack === id && location.offset === offset;
 }
 
 /** Carries one plan out. */

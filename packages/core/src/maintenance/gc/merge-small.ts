@@ -1,14 +1,12 @@
 import { ObjectKind } from '../../hash/object-kind.js';
-import type { IndexReader } from '../../index/reader.js';
 import type { PackRecord } from '../../index/records.js';
 import { KEYS_PER_TRANSACTION } from '../../index/transaction.js';
-import { mountRoots } from '../../mount/roots.js';
-import { type PackedObject, rows } from '../../pack/object-table.js';
-import type { PackId } from '../../pack/pack-id.js';
+import { rows } from '../../pack/object-table.js';
 import { readFooter } from '../../pack/read-footer.js';
 import { listLeases } from '../../publish/leases.js';
 import type { Work } from '../../types.js';
-import { copyLive, type CopyPlan, Group } from './copies.js';
+import { copyLive, type CopyPlan, Group, isFoundIn } from './copies.js';
+import { deleteCondemned } from './deleting.js';
 import { sparing } from './needed.js';
 import { type CollectParts, Pauses } from './parts.js';
 import { SMALL_PACK_BYTES } from './plan.js';
@@ -18,8 +16,6 @@ const MAX_BYTES = 64 << 20;
 const MAX_OBJECTS = 8 * KEYS_PER_TRANSACTION;
 /** Packs that are looked at in one step. */
 const PACKS_AT_ONCE = 256;
-/** Packs whose files are deleted in one step. */
-const SWEEP_PACKS = 32;
 
 /**
  * Packs that would better lie together, the smallest first. None of what other processes have stored for changes without a commit: a
@@ -60,7 +56,7 @@ export async function mergeSmallPacks(parts: CollectParts, candidates: readonly 
 }
 
 async function merge(parts: CollectParts, packs: readonly PackRecord[], pauses: Pauses, work: Work): Promise<number> {
-  const { index, publisher, layout, mountsDir, hasher } = parts;
+  const { index, publisher } = parts;
   index.refresh();
   const { epoch } = index.state();
   const emptied = new Set(packs.map(({ id }) => id));
@@ -71,9 +67,7 @@ async function merge(parts: CollectParts, packs: readonly PackRecord[], pauses: 
     if (pack !== null && !(await publisher.moveCopies({ epoch, pack, sources }))) return 0;
   }
   if (!(await publisher.retire({ epoch, packs: [...emptied] }))) return 0;
-  const before = listLeases(layout);
-  await publisher.doom({ before, roots: mountRoots(mountsDir, hasher) });
-  while ((await publisher.sweep(SWEEP_PACKS)).left) await pauses.take();
+  await deleteCondemned(parts, pauses);
   return emptied.size;
 }
 
@@ -100,9 +94,4 @@ async function planned(parts: CollectParts, packs: readonly PackRecord[], pauses
   chunks.flush();
   nodes.flush();
   return plans;
-}
-
-function isFoundIn(index: IndexReader, id: PackId, { kind, digest, offset }: PackedObject): boolean {
-  const location = index.locate(kind, digest);
-  return location?.pack === id && location.offset === offset;
 }

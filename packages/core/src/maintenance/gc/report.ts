@@ -101,7 +101,7 @@ export function condemnedBytes(index: IndexReader): number {
   return bytes;
 }
 
-function sizeOf(packs: Iterable<{ sizeBytes: number }>): number {
+export function sizeOf(packs: Iterable<{ sizeBytes: number }>): number {
   let bytes = 0;
   for (const { sizeBytes } of packs) bytes += sizeBytes;
   return bytes;
