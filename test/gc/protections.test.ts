@@ -5,7 +5,8 @@ import { buffer } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import type { Protection } from '../../packages/core/dist/disk/disk.js';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
-import { codeOf } from '../support/failures.js';
+import { collect } from '../contract/support.js';
+import { codeOf, failureOf } from '../support/failures.js';
 import { noise } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
 
@@ -110,5 +111,17 @@ describe('a collection takes nothing that is in use', () => {
     await store.gc();
     await store.gc();
     expect((await buffer(stream)).equals(OLD)).toBe(true);
+  });
+
+  test('nothing stays protected for a call that failed', async () => {
+    await using store = await storeOfTwo();
+    const volume = await store.volumes.fromName('v');
+    expect(codeOf(await failureOf(volume.open('missing')))).toBe('ENOENT');
+    expect(codeOf(await failureOf(collect(volume.diff('nobody'))))).toBe('CAIRN_SNAPSHOT_NOT_FOUND');
+    expect(codeOf(await failureOf(collect(volume.history({ from: 'nobody' }))))).toBe('CAIRN_SNAPSHOT_NOT_FOUND');
+    await volume.prune({ keepLast: 1 });
+    const { held, waiting, freed } = await store.gc();
+    expect({ held, waiting }).toEqual({ held: 0, waiting: 0 });
+    expect(freed).toBeGreaterThan(OLD.length);
   });
 });

@@ -37,13 +37,16 @@ export function contentOf(entry: Entry | undefined): ContentRef | undefined {
   return entry?.type === 'file' ? entry.content : undefined;
 }
 
-/** Counts of a commit: files and symlinks, and the bytes of those that came or changed. */
-export function countChanges(
-  nodes: NodeSource,
-  from: ManifestRoot,
-  to: ManifestRoot,
-): { added: number; modified: number; removed: number; logical: number } {
-  const counts = { added: 0, modified: 0, removed: 0, logical: 0 };
+/** Of a commit: files and symlinks, and the bytes of those that came or changed. */
+export interface ChangeCounts {
+  added: number;
+  modified: number;
+  removed: number;
+  logical: number;
+}
+
+export function countChanges(nodes: NodeSource, from: ManifestRoot, to: ManifestRoot): ChangeCounts {
+  const counts: ChangeCounts = { added: 0, modified: 0, removed: 0, logical: 0 };
   const isLeaf = (entry: Entry | undefined): boolean => entry !== undefined && entry.type !== 'directory';
   for (const { before, after } of diffManifests(nodes, from, to)) {
     if (isLeaf(before) && isLeaf(after)) counts.modified++;

@@ -191,9 +191,14 @@ export abstract class View implements ReadView {
 
   /** Keeps what is seen now from being collected, for what goes on when this view is closed. */
   protected lasting(): Grip {
-    const grips: Grip[] = [];
+    const grips = [this.engine.lease.reading()];
     const all: Grip = { release: () => grips.forEach((grip) => grip.release()) };
-    grips.push(this.engine.lease.reading(), ...this.held(all));
+    try {
+      grips.push(...this.held(all));
+    } catch (error) {
+      all.release();
+      throw error;
+    }
     return all;
   }
 
