@@ -110,21 +110,22 @@ describe('a volume that another process deletes', () => {
 });
 
 describe('an ephemeral volume', () => {
-  test('is deleted once its process is found dead, by the next that writes, and not before', async () => {
+  test('is deleted once its process is dead, by the next that opens the store, and not before', async () => {
     const dir = join(tempDir(), 'store');
     const owner = Child.start('ephemeral.mjs', { dir });
     await owner.hears(({ say }) => say === 'ready');
-    const write = async (): Promise<void> => {
-      const store = await openStore(dir, { workers: 1 });
-      await store.volumes.create(`v${(await store.volumes.list()).length}`);
-      await store.close();
-    };
+    const open = async (): Promise<void> => (await openStore(dir, { workers: 1 })).close();
     const volumes = (): string[] => [...rebuildState(dir, createHasher()).table.volumes.values()].map(({ name }) => name);
-    await write();
-    expect(volumes()).toContain('');
+    const leases = (): string[] => readdirSync(join(dir, 'leases'));
+    await open();
+    expect([volumes(), leases()]).toEqual([[''], [expect.any(String)]]);
     await owner.kill();
-    await write();
-    expect(volumes()).toEqual(['v0', 'v1']);
+    const incoming = join(dir, 'packs', 'incoming');
+    writeFileSync(join(incoming, `${leases()[0]!}-${'0'.repeat(32)}.pack`), 'what it was about to seal');
+    await openStore(dir, { readOnly: true }).then((store) => store.close());
+    expect([volumes(), leases(), readdirSync(incoming)]).toEqual([[''], [expect.any(String)], [expect.any(String)]]);
+    await open();
+    expect([volumes(), leases(), readdirSync(incoming)]).toEqual([[], [], []]);
   });
 });
 

@@ -2,7 +2,8 @@ import { assertIndexCurrent } from '../index/current.js';
 import { writeIndex } from '../index/transaction.js';
 import { catchUp } from './change-refs.js';
 import { changeVolume } from './change-volume.js';
-import { listLeases, removeDeadOwners } from './leases.js';
+import { removeDeadOwners } from './leases.js';
+import { orphans } from './leftovers.js';
 import type { PublishParts } from './parts.js';
 
 /** What the thread does before its first write: checks that index and journal belong together, and clears up after dead processes. */
@@ -24,13 +25,6 @@ export function startUp(parts: PublishParts): void {
 /** Deletes ephemeral volumes whose owners are gone. */
 export function removeOrphans(parts: PublishParts): void {
   parts.reader.refresh();
-  const volumes = parts.reader.volumes().filter(({ ephemeralOwner }) => ephemeralOwner !== undefined);
-  if (volumes.length === 0) return;
-  // Listed after the volumes: a lease is written before what belongs to it.
-  const { alive, unreadable } = listLeases(parts.layout);
-  const owners = new Set([...alive.map((lease) => lease.id), ...unreadable, parts.lease]);
-  for (const { id, ephemeralOwner } of volumes) {
-    if (owners.has(ephemeralOwner ?? '')) continue;
+  for (const { id } of orphans(parts.layout, parts.reader, parts.lease))
     changeVolume(parts, { type: 'volume-deleted', volumeId: id }, { allowMissing: true });
-  }
 }

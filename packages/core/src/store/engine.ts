@@ -16,6 +16,7 @@ import { ObjectReader } from '../objects/object-reader.js';
 import { PackFiles } from '../pack/pack-files.js';
 import type { StoreFormat } from '../pack/store-format.js';
 import type { StoreLayout } from '../pack/store-layout.js';
+import { hasLeftovers } from '../publish/leftovers.js';
 import { OwnLease } from '../publish/own-lease.js';
 import { Publisher } from '../publish/publisher.js';
 import { DataReader } from '../reading/data-reader.js';
@@ -134,6 +135,15 @@ export class StoreEngine implements MountEngine, SharedEngine {
       throw error;
     }
     return engine;
+  }
+
+  /** Has removed what dead processes left, behind the back of whoever opened the store, who may only want to read. */
+  clearUp(): void {
+    const { layout, index, readOnly, lease, publisher, diagnostics } = this;
+    if (readOnly) return;
+    // What publishes does this first of all.
+    const clearing = this.run(async () => (hasLeftovers(layout, index, lease.id) ? publisher.catchUp() : undefined));
+    clearing.catch((error: unknown) => diagnostics.log('warn', `what dead processes left stays for now: ${String(error)}`));
   }
 
   /** Made when something small is first cut on this thread. */

@@ -38,7 +38,11 @@ export async function openStoreOn(
   afterClose: () => Promise<void> = () => Promise.resolve(),
 ): Promise<Store> {
   const path = realStorePath(dir);
-  const { engine, release } = await shareEngine(path, () => StoreEngine.open(path, { ...options, disk }));
+  const { engine, release } = await shareEngine(path, async () => {
+    const opened = await StoreEngine.open(path, { ...options, disk });
+    if (options.readOnly !== true) opened.clearUp();
+    return opened;
+  });
   let closing: Promise<void> | undefined;
   return new StoreHandle(engine, () => (closing ??= release().then(afterClose)), options);
 }
