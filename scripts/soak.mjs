@@ -26,7 +26,7 @@ const SUITES = [
     name: 'kills',
     share: 4,
     files: ['process/killed-crowds', 'process/killed-mounts', 'process/kills', 'process/killed-put', 'process/concurrent-commits'],
-    env: { CAIRN_TEST_CROWD_KILLS: 60, CAIRN_TEST_MOUNT_KILLS: 10, CAIRN_TEST_KILLS: 16 },
+    env: { CAIRN_TEST_CROWD_KILLS: 60, CAIRN_TEST_MOUNT_KILLS: 10, CAIRN_TEST_KILLS: 16, CAIRN_TEST_PUT_KILLS: 6 },
   },
   { name: 'cuts', share: 4, files: ['process/power-cut'], env: { CAIRN_TEST_CUTS: 40 } },
   { name: 'histories', share: 3, files: ['process/histories'], env: { CAIRN_TEST_HISTORIES: 21 } },
@@ -42,7 +42,7 @@ const SUITES = [
   {
     name: 'flips',
     share: 1,
-    files: ['hostile/flips', 'hostile/index-flips'],
+    files: ['hostile'],
     env: { CAIRN_SOAK_FLIPS: 5000, CAIRN_SOAK_INDEX_FLIPS: 300 },
   },
   { name: 'fuzz', share: 4, files: ['fuzz'], env: { CAIRN_SOAK_FUZZ: 250_000 } },
