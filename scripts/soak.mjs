@@ -30,7 +30,12 @@ const SUITES = [
   },
   { name: 'cuts', share: 4, files: ['process/power-cut'], env: { CAIRN_TEST_CUTS: 40 } },
   { name: 'histories', share: 3, files: ['process/histories'], env: { CAIRN_TEST_HISTORIES: 21 } },
-  { name: 'collections', share: 2, files: ['process/collected-beside', 'process/gc', 'gc'], env: { CAIRN_SOAK_MINUTES: 2 } },
+  {
+    name: 'collections',
+    share: 2,
+    files: ['process/collected-beside', 'process/gc', 'process/dry-run', 'gc'],
+    env: { CAIRN_SOAK_MINUTES: 2, CAIRN_SOAK_GC: 40, CAIRN_TEST_DRY_RUNS: 60 },
+  },
   { name: 'memory', share: 1, files: ['process/collection-memory'], env: { CAIRN_SOAK_CHUNKS: 10_000_000 } },
   { name: 'races', share: 1, files: ['process/handle-races'], env: { CAIRN_TEST_RACES: 400 } },
   {

@@ -27,6 +27,7 @@ const step = fc.record({
     'close',
     'discard',
     'gc',
+    'optimize',
     'dry',
   ),
   volume: fc.nat({ max: 2 }),
@@ -97,21 +98,23 @@ class Model {
         await volume.reload({ discard: true });
         at.now = new Map(volume.base === null ? [] : versions.get(volume.base.id));
         return;
-      case 'optimize': {
-        const expected = await this.store.optimize({ dryRun: true });
-        expect(await this.store.optimize()).toEqual(expected);
-        await this.check();
+      case 'optimize':
+        await this.collect('optimize');
         return;
-      }
       case 'gc':
-        await this.collect();
+        await this.collect('gc');
+        return;
+      case 'dry':
+        await this.store.gc({ dryRun: true });
+        await this.store.optimize({ dryRun: true });
+        await this.check();
     }
   }
 
   /** A dry run tells what the run does; afterwards all is as before. */
-  async collect(): Promise<void> {
-    const expected = await this.store.gc({ dryRun: true });
-    const done = await this.store.gc();
+  async collect(call: 'gc' | 'optimize'): Promise<void> {
+    const expected = await this.store[call]({ dryRun: true });
+    const done = await this.store[call]();
     expect(done).toEqual(expected);
     await this.check();
   }

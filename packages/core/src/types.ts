@@ -74,7 +74,8 @@ export interface Store extends AsyncDisposable {
   verify(options?: Work & { readData?: boolean }): Promise<VerifyReport>;
   /**
    * Frees what no volume, open snapshot, mount or unfinished work needs, while everybody goes on. What a process has open, or refers to
-   * without a commit, waits until it is done: `waiting` and `blockedBy` tell. A dry run changes nothing and fills the same fields.
+   * without a commit, waits until it is done: `waiting` and `blockedBy` tell. A dry run changes nothing, and tells what a run at
+   * that moment would; `breakLease` and `forgetMount` it takes for done.
    * @throws DamageError where a tree cannot be read: what it needs is not known then; ReadOnlyError
    */
   gc(options?: GcOptions): Promise<GcReport>;

@@ -4,13 +4,11 @@ import path from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { CairnError, DamageError, isCairnError, wrapIoError } from '../errors.js';
 import { assertOpenable } from './data-file.js';
+import type { KeyRange } from './keys.js';
+import type { IndexIdentity, IndexStorage, Item } from './storage.js';
 import { TransactionGate } from './transaction-gate.js';
 
-/** Which file an index is, whatever its name: a repair puts another one in its place. */
-export interface IndexIdentity {
-  dev: number;
-  ino: number;
-}
+export type { IndexIdentity } from './storage.js';
 
 export interface EnvironmentOptions {
   /** False: no fsync. All threads and processes must agree, so it is a property of the store. */
@@ -37,7 +35,7 @@ const FULL_BYTES = 1 << 20;
  * its users; each of them closes its own. Never open or copy `lock.mdb` by other means in such a process: closing any
  * descriptor of that file drops the process's POSIX locks, and other processes would then reuse pages that it still reads.
  */
-export class IndexEnvironment {
+export class IndexEnvironment implements IndexStorage {
   readonly db: RootDatabase<Uint8Array, Uint8Array>;
   readonly identity: IndexIdentity;
   private readonly dataPath: string;
@@ -81,16 +79,36 @@ export class IndexEnvironment {
     }
   }
 
-  /** @throws CairnError `CAIRN_INDEX_REPLACED` when the name no longer leads to the open file. */
+  get(key: Uint8Array): Uint8Array | undefined {
+    try {
+      return this.db.getBinaryFast(key);
+    } catch (error) {
+      throw translate(error, 'read');
+    }
+  }
+
+  items(range: KeyRange, { reverse = false, ...limit }: { limit?: number; reverse?: boolean } = {}): Iterable<Item> {
+    const bounds = reverse ? { start: range.end, end: range.start, reverse, exclusiveStart: true, inclusiveEnd: true } : range;
+    return translatedItems(this.db.getRange({ ...bounds, ...limit }));
+  }
+
+  keys(range: KeyRange): Iterable<Uint8Array> {
+    return this.db.getKeys({ start: range.start, end: range.end });
+  }
+
+  put(key: Uint8Array, value: Uint8Array): void {
+    void this.db.put(key, value);
+  }
+
+  remove(key: Uint8Array): void {
+    void this.db.remove(key);
+  }
+
   assertNotReplaced(): void {
     const now = identityOf(this.dataPath);
     if (now === undefined || !same(now, this.identity)) throw indexReplaced();
   }
 
-  /**
-   * Runs `body` under the write lock, which all processes share, and commits durably; when it throws, nothing has happened.
-   * `body` sees everything committed before it.
-   */
   transaction(body: () => void): void {
     this.db.resetReadTxn();
     try {
@@ -112,17 +130,14 @@ export class IndexEnvironment {
     if (result !== undefined) throw new TypeError('a transaction must not return anything: a promise would leave it open');
   }
 
-  /** What is read from now on is no older than this moment; within a tick reads otherwise stay where they were. */
   refresh(): void {
     this.db.resetReadTxn();
   }
 
-  /** Frees the slots of readers that died. */
   checkReaders(): void {
     this.db.readerCheck();
   }
 
-  /** Idempotent. */
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
@@ -187,7 +202,7 @@ const DAMAGE_CODES = new Set([-30797, -30796, -30794, -30793]);
 const DAMAGE_CODES_OF_READS = new Set([-30787, -30786, -30782, -30779]);
 
 /** What a range holds, with errors of lmdb as ours. */
-export function* translatedItems<T>(range: Iterable<T>): Generator<T, void, undefined> {
+function* translatedItems<T>(range: Iterable<T>): Generator<T, void, undefined> {
   const items = range[Symbol.iterator]();
   try {
     for (;;) {
@@ -201,7 +216,7 @@ export function* translatedItems<T>(range: Iterable<T>): Generator<T, void, unde
 }
 
 /** An error of lmdb as one of ours. */
-export function translate(error: unknown, doing: 'open' | 'read' | 'write'): unknown {
+function translate(error: unknown, doing: 'open' | 'read' | 'write'): unknown {
   if (isCairnError(error) || !(error instanceof Error)) return error;
   const code: unknown = (error as { code?: unknown }).code;
   if (typeof code !== 'number') return error;

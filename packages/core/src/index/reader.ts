@@ -1,11 +1,11 @@
 import type { Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import { PACK_ID_BYTES, packIdFromBytes, type PackId } from '../pack/pack-id.js';
-import { type IndexEnvironment, translate, translatedItems } from './environment.js';
 import * as keys from './keys.js';
 import * as records from './records.js';
 import { checkedLength } from './records.js';
 import type { AbsentPack, DoomedPack, IndexState, Location, PackRecord, RemovedSnapshot, VolumeId, VolumeRecord } from './records.js';
+import type { IndexStorage } from './storage.js';
 
 export interface IndexedObject extends Location {
   kind: ObjectKind;
@@ -17,14 +17,14 @@ export interface IndexedObject extends Location {
  * others have published since. Every record's check value is verified: a damaged one is a DamageError of kind `index`.
  */
 export class IndexReader {
-  private readonly env: IndexEnvironment;
+  readonly storage: IndexStorage;
   private readonly lookupKey = Buffer.alloc(keys.OBJECT_KEY_BYTES);
   private absent: { epoch: number; all: Set<PackId>; condemned: Set<PackId> } = { epoch: -1, all: new Set(), condemned: new Set() };
   private absentIsFresh = false;
   private readonly packIds = new PackIdCache();
 
-  constructor(env: IndexEnvironment) {
-    this.env = env;
+  constructor(storage: IndexStorage) {
+    this.storage = storage;
   }
 
   state(): IndexState {
@@ -46,7 +46,7 @@ export class IndexReader {
    */
   packOf(kind: ObjectKind, digest: Uint8Array, offset = 0): PackId | undefined {
     const key = keys.writeObjectKey(this.lookupKey, kind, digest, offset);
-    const stored = this.stored(key);
+    const stored = this.storage.get(key);
     if (stored === undefined) return undefined;
     if (checkedLength(key, stored) < PACK_ID_BYTES) throw records.damagedIndex(key);
     const pack = this.packIds.at(stored);
@@ -168,12 +168,12 @@ export class IndexReader {
   }
 
   refresh(): void {
-    this.env.refresh();
+    this.storage.refresh();
     this.absentIsFresh = false;
   }
 
   close(): Promise<void> {
-    return this.env.close();
+    return this.storage.close();
   }
 
   /** Looked at once per refresh, and read again only in a new epoch: whoever adds to these packs begins one. */
@@ -191,26 +191,16 @@ export class IndexReader {
   }
 
   private read<T>(key: Uint8Array, decode: (key: Uint8Array, value: Uint8Array) => T): T | undefined {
-    const stored = this.stored(key);
+    const stored = this.storage.get(key);
     return stored === undefined ? undefined : decode(key, records.unseal(key, stored));
   }
 
-  /** The buffer that lmdb uses again for the next look-up. */
-  private stored(key: Uint8Array): Uint8Array | undefined {
-    try {
-      return this.env.db.getBinaryFast(key);
-    } catch (error) {
-      throw translate(error, 'read');
-    }
-  }
-
   private *range<T>(
-    range: keys.KeyRange & { limit?: number },
+    { limit, ...range }: keys.KeyRange & { limit?: number },
     decode: (key: Uint8Array, value: Uint8Array) => T,
     reverse = false,
   ): Generator<T> {
-    const bounds = reverse ? { start: range.end, end: range.start, reverse, exclusiveStart: true, inclusiveEnd: true } : range;
-    for (const { key, value } of translatedItems(this.env.db.getRange(bounds))) {
+    for (const { key, value } of this.storage.items(range, { reverse, ...(limit === undefined ? {} : { limit }) })) {
       // No Buffer, as values.
       const plainKey = new Uint8Array(key.buffer, key.byteOffset, key.byteLength);
       yield decode(plainKey, records.unseal(key, value));

@@ -4,11 +4,11 @@ import type { ObjectKind } from '../hash/object-kind.js';
 import { readRow, rowCount, type ObjectTable } from '../pack/object-table.js';
 import { packIdToBytes, type PackId } from '../pack/pack-id.js';
 import type { RefChange, RefTable } from '../refs/ref-table.js';
-import { type IndexEnvironment } from './environment.js';
 import * as keys from './keys.js';
 import { IndexReader } from './reader.js';
 import * as records from './records.js';
 import type { AbsentPack, IndexState, PackRecord, VolumeId, VolumeRecord } from './records.js';
+import type { IndexStorage } from './storage.js';
 
 /** Keys per transaction when packs are published: after much larger ones LMDB's later commits stay slow. */
 export const KEYS_PER_TRANSACTION = 4096;
@@ -16,9 +16,9 @@ export const KEYS_PER_TRANSACTION = 4096;
 /** The writes of one transaction. Valid only inside `writeIndex`'s callback; its `reader` sees them at once. */
 export class IndexTransaction {
   readonly reader: IndexReader;
-  private readonly env: IndexEnvironment;
+  private readonly env: IndexStorage;
 
-  constructor(env: IndexEnvironment) {
+  constructor(env: IndexStorage) {
     this.env = env;
     this.reader = new IndexReader(env);
   }
@@ -139,8 +139,7 @@ export class IndexTransaction {
 
   /** No reader has snapshots open any more that were removed before change `seq` or by it. */
   forgetRemoved(seq: number): void {
-    for (const key of [...this.env.db.getKeys({ start: keys.REMOVED.start, end: keys.removedKey(seq + 1, new Uint8Array()) })])
-      this.remove(key);
+    for (const key of [...this.env.keys({ start: keys.REMOVED.start, end: keys.removedKey(seq + 1, new Uint8Array()) })]) this.remove(key);
   }
 
   /** Brings in the next change of the ref journal. It was checked to fit. */
@@ -221,7 +220,7 @@ export class IndexTransaction {
     if (volume.name !== undefined) this.remove(keys.nameKey(volume.name));
     for (const { snapshot } of [...this.reader.generations(volume.id)]) this.noteRemoval(volume.id, snapshot);
     for (const range of [keys.generationsOf(volume.id), keys.snapshotsOf(volume.id), keys.tagsOf(volume.id)]) {
-      for (const key of [...this.env.db.getKeys(range)]) this.remove(key);
+      for (const key of [...this.env.keys(range)]) this.remove(key);
     }
     this.remove(keys.volumeKey(volume.id));
   }
@@ -277,11 +276,11 @@ export class IndexTransaction {
   }
 
   private put(key: Uint8Array, value: Uint8Array): void {
-    void this.env.db.put(key, records.seal(key, value));
+    this.env.put(key, records.seal(key, value));
   }
 
   private remove(key: Uint8Array): void {
-    void this.env.db.remove(key);
+    this.env.remove(key);
   }
 }
 
@@ -289,7 +288,7 @@ export class IndexTransaction {
  * Runs `work` as one durable transaction of the index, under the lock that all processes share. When it throws, nothing is
  * written. Only the one writing thread of a process calls this.
  */
-export function writeIndex<T>(env: IndexEnvironment, work: (transaction: IndexTransaction) => T): T {
+export function writeIndex<T>(env: IndexStorage, work: (transaction: IndexTransaction) => T): T {
   let result: { value: T } | undefined;
   env.transaction(() => {
     env.assertNotReplaced();

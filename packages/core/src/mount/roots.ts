@@ -8,10 +8,11 @@ import { decodeState, type MountState, rootsOf } from './state.js';
 
 /**
  * The manifest roots that the mounts of a store need, and with them all that a collection has to keep for their sake.
+ * @param without a mount that does not count
  * @throws DamageError for a state that cannot be read: what it needs is not known then
  */
-export function mountRoots(mountsDir: string, hasher: Hasher): Digest[] {
-  return [...mountStates(mountsDir, hasher)].flatMap(rootsOf);
+export function mountRoots(mountsDir: string, hasher: Hasher, without?: string): Digest[] {
+  return [...mountStates(mountsDir, hasher)].filter(({ id }) => id !== without).flatMap(rootsOf);
 }
 
 /**

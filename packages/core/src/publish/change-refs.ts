@@ -10,7 +10,7 @@ import { rows } from '../pack/object-table.js';
 import { readFooter } from '../pack/read-footer.js';
 import { TABLE_INTERVAL } from '../refs/journal-file.js';
 import { applyChange, type RefChange } from '../refs/ref-table.js';
-import type { PublishParts } from './parts.js';
+import type { RefParts } from './parts.js';
 import { reviveWhatIsLeft } from './revive.js';
 
 /** A transaction that may also change refs. */
@@ -25,7 +25,7 @@ export interface RefTransaction {
  * Runs `work` under the write lock, on top of everything that is in the journal. When it throws, neither index nor journal
  * has changed (unless the disk fails again while the change is taken back).
  */
-export function changeRefs<T>(parts: PublishParts, work: (transaction: RefTransaction) => T): T {
+export function changeRefs<T>(parts: RefParts, work: (transaction: RefTransaction) => T): T {
   let result: { value: T } | undefined;
   let recorded: number | undefined;
   try {
@@ -57,7 +57,7 @@ export function changeRefs<T>(parts: PublishParts, work: (transaction: RefTransa
  * Applies the change of a process that died between writing it to the journal and committing it to the index. It was never
  * acknowledged, but somebody may have seen it in the journal, so it stands.
  */
-export function catchUp(parts: PublishParts, index: IndexTransaction): void {
+export function catchUp(parts: RefParts, index: IndexTransaction): void {
   const entry = parts.journal.read(index.reader.state().seq + 1);
   if (entry === undefined) return;
   parts.journal.settle();
@@ -73,7 +73,7 @@ export function catchUp(parts: PublishParts, index: IndexTransaction): void {
 }
 
 /** What its writer wanted back of what was condemned, it wanted back in the transaction that did not come to be. */
-function keepNeeded(parts: PublishParts, index: IndexTransaction, pack: SealedPack): void {
+function keepNeeded(parts: RefParts, index: IndexTransaction, pack: SealedPack): void {
   if (index.reader.state().absentPacks === 0) return;
   const fresh: StagedObject[] = [];
   for (const { kind, digest } of rows(pack.table)) {
@@ -83,13 +83,13 @@ function keepNeeded(parts: PublishParts, index: IndexTransaction, pack: SealedPa
   reviveWhatIsLeft(parts, index, { fresh });
 }
 
-function writeToJournal(parts: PublishParts, index: IndexTransaction, seq: number, change: RefChange): void {
+function writeToJournal(parts: RefParts, index: IndexTransaction, seq: number, change: RefChange): void {
   const table = () => applyChange(refTableOf(index.reader), change);
   if (!parts.journal.write(seq, change, table)) throw new Error(`change ${seq} of the ref journal was written without the lock`);
 }
 
 /** What stays in the journal when this fails is applied by the next transaction of any process: as if its writer had died. */
-function takeBack(parts: PublishParts, seq: number): void {
+function takeBack(parts: RefParts, seq: number): void {
   try {
     parts.journal.withdraw(seq);
   } catch {
@@ -98,7 +98,7 @@ function takeBack(parts: PublishParts, seq: number): void {
 }
 
 /** Whether a change that is in the journal got into the index after all, by another process; else it is taken back. */
-function isApplied(parts: PublishParts, seq: number): boolean {
+function isApplied(parts: RefParts, seq: number): boolean {
   let applied = false;
   parts.env.transaction(() => {
     applied = new IndexReader(parts.env).state().seq >= seq;

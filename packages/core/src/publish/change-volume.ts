@@ -5,7 +5,7 @@ import type { VolumeRecord } from '../index/records.js';
 import { changeRefs } from './change-refs.js';
 import type { RefChange } from '../refs/ref-table.js';
 import type { ChangeChecks, ChangeOutcome, VolumeChange } from './messages.js';
-import type { PublishParts } from './parts.js';
+import type { RefParts } from './parts.js';
 
 type UncheckedChange = Exclude<RefChange, { type: 'head' }>;
 
@@ -16,12 +16,12 @@ const FREEING: ReadonlySet<VolumeChange['type']> = new Set(['volume-deleted', 'u
  * Changes names, tags or histories, all but commits; what may be changed is decided under the write lock.
  * @throws VolumeNotFoundError, VolumeExistsError, SnapshotNotFoundError, AlreadyExistsError (`CAIRN_TAG_EXISTS`)
  */
-export function changeVolume(parts: PublishParts, change: VolumeChange, checks: ChangeChecks): ChangeOutcome {
+export function changeVolume(parts: RefParts, change: VolumeChange, checks: ChangeChecks): ChangeOutcome {
   const work = (): ChangeOutcome => changeUnderLock(parts, change, checks);
   return FREEING.has(change.type) ? parts.reserve.spentOn(work) : work();
 }
 
-function changeUnderLock(parts: PublishParts, change: VolumeChange, checks: ChangeChecks): ChangeOutcome {
+function changeUnderLock(parts: RefParts, change: VolumeChange, checks: ChangeChecks): ChangeOutcome {
   const exact = withOwner(parts, change);
   return changeRefs(parts, ({ reader, record }) => {
     const applied = checked(reader, exact, checks);
@@ -31,7 +31,7 @@ function changeUnderLock(parts: PublishParts, change: VolumeChange, checks: Chan
 }
 
 /** An ephemeral volume belongs to this engine's lease, which is there by now. */
-function withOwner(parts: PublishParts, change: VolumeChange): UncheckedChange {
+function withOwner(parts: RefParts, change: VolumeChange): UncheckedChange {
   if (change.type !== 'volume-created') return change;
   const { ephemeral, ...created } = change;
   if (ephemeral !== true) return created;

@@ -5,6 +5,7 @@ import type { Hasher } from '../hash/hasher.js';
 import type { Digest } from '../hash/digest.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
+import type { IndexIdentity } from '../index/storage.js';
 import { KEYS_PER_TRANSACTION, writeIndex } from '../index/transaction.js';
 import type { NodeSource } from '../objects/node-store.js';
 import type { SealedPack } from '../pack/footer.js';
@@ -17,7 +18,7 @@ import { type Reference, referencesOf } from '../snapshot/references.js';
 import { catchUp } from './change-refs.js';
 import { type Leases, listLeases, readsAnotherIndex, removeDeadOwners } from './leases.js';
 import { mark, Marking, oldestSince, openSnapshots, type SharedMarking } from './marking.js';
-import type { PublishParts } from './parts.js';
+import type { PublishParts, RefParts } from './parts.js';
 import { reviveWhatIsLeft } from './revive.js';
 import { removeOrphans } from './start-up.js';
 
@@ -33,8 +34,15 @@ const PACKS_PER_TRANSACTION = 256;
 /** Clears up after dead processes, and makes sealed packs known that no index entry leads to. */
 export function prepareCollection(parts: PublishParts): void {
   removeDeadOwners(parts);
-  removeOrphans(parts);
+  for (const _step of clearingUp(parts, () => listLeases(parts.layout))) continue;
+}
+
+/** What of that changes the index, step by step: a dry run does the same to a shadow of it. */
+export function* clearingUp(parts: RefParts, leases: () => Leases): Generator<void> {
+  parts.reserve.spentOn(() => writeIndex(parts.env, (index) => catchUp(parts, index)));
+  removeOrphans(parts, leases);
   for (const id of listPacks(parts.layout)) {
+    yield;
     parts.reader.refresh();
     if (parts.reader.pack(id) !== undefined || parts.reader.doomedPack(id) !== undefined) continue;
     const footer = unlessDamaged(() => readFooter(parts.layout.packPath(id), id, parts.hasher));
@@ -43,7 +51,7 @@ export function prepareCollection(parts: PublishParts): void {
 }
 
 /** What a stray pack's nodes refer to may be gone, so that nothing new may be built on them. */
-function adopt(parts: PublishParts, pack: SealedPack): void {
+function adopt(parts: RefParts, pack: SealedPack): void {
   for (let from = 0; from < rowCount(pack.table); from += KEYS_PER_TRANSACTION) {
     writeIndex(parts.env, (index) => {
       if (from === 0) {
@@ -227,13 +235,17 @@ export function protecting({ without }: DiskSpec, { alive, unreadable }: Leases)
   return [...leases, ...unreadable.map((id) => ({ id, ...anything, index: { dev: 0, ino: 0 } }))];
 }
 
-/** The ids of the leases for whose sake packs that were condemned in an epoch must stay. */
-export function blockersOf(parts: Pick<PublishParts, 'config' | 'env'>, { alive, unreadable }: Leases, condemnedEpoch: number): string[] {
-  if (parts.config.disk.without === 'pending') return [];
+/** The ids of the leases for whose sake packs that were condemned in an epoch must stay. `index`: the one that collects. */
+export function blockersOf({ without }: DiskSpec, index: IndexIdentity, { alive, unreadable }: Leases, condemnedEpoch: number): string[] {
+  if (without === 'pending') return [];
   const blocking = alive.filter(
-    (lease) => readsAnotherIndex(lease, parts.env.identity) || (lease.pendingEpoch !== null && lease.pendingEpoch < condemnedEpoch),
+    (lease) => readsAnotherIndex(lease, index) || (lease.pendingEpoch !== null && lease.pendingEpoch < condemnedEpoch),
   );
   return [...blocking.map(({ id }) => id), ...unreadable];
+}
+
+function isBlocked({ config, env }: PublishParts, leases: Leases, condemnedEpoch: number): boolean {
+  return blockersOf(config.disk, env.identity, leases, condemnedEpoch).length > 0;
 }
 
 export interface DoomInput {
@@ -256,7 +268,7 @@ export function doom(parts: PublishParts, { before, roots }: DoomInput): number 
         let size = 0;
         for (const { id, condemnedEpoch } of [...index.reader.absentPacks()]) {
           if (condemnedEpoch === 0 || doomed.length === PACKS_PER_TRANSACTION) continue;
-          if (blockersOf(parts, before, condemnedEpoch).length > 0 || blockersOf(parts, now, condemnedEpoch).length > 0) continue;
+          if (isBlocked(parts, before, condemnedEpoch) || isBlocked(parts, now, condemnedEpoch)) continue;
           size += index.reader.pack(id)?.sizeBytes ?? 0;
           doomed.push(id);
         }
@@ -280,7 +292,8 @@ export interface SweepOutcome {
 /** Ends what is left of some doomed packs: the objects that still point at them, then their files. Returns the bytes that are free. */
 export function sweep(parts: PublishParts, limit: number): SweepOutcome {
   parts.reader.refresh();
-  const all = [...parts.reader.doomedPacks()];
+  const blocking = listLeases(parts.layout);
+  const all = [...parts.reader.doomedPacks()].filter(({ condemnedEpoch }) => !isBlocked(parts, blocking, condemnedEpoch));
   const some = all.slice(0, limit);
   removeObjectsOf(
     parts,
@@ -295,7 +308,7 @@ export function sweep(parts: PublishParts, limit: number): SweepOutcome {
         const gone: PackId[] = [];
         freed = 0;
         for (const { id, condemnedEpoch, sizeBytes } of some) {
-          if (index.reader.doomedPack(id) === undefined || blockersOf(parts, leases, condemnedEpoch).length > 0) continue;
+          if (index.reader.doomedPack(id) === undefined || isBlocked(parts, leases, condemnedEpoch)) continue;
           parts.packs.forget(id);
           unlinkIfThere(parts, id);
           gone.push(id);

@@ -145,6 +145,12 @@ export class OwnLease {
     this.atEase(() => this.write({ since, pins, pendingEpoch: this.pendingEpoch }));
   }
 
+  /** What `since` would be after `advance`, were this the number of the newest change by then. */
+  sinceAt(seq: number): number {
+    if (this.file === undefined || this.pins.size > MAX_PINS) return this.written.since;
+    return this.stretches.find(({ active }) => active > 0)?.since ?? seq;
+  }
+
   /** Whether the lease still names snapshots that nobody here has open any more. A call under way may have begun with one of them. */
   private namesWhatIsClosed(): boolean {
     if (this.stretches.some(({ active }) => active > 0)) return false;

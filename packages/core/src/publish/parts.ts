@@ -5,6 +5,7 @@ import { createHasher } from '../hash/blake3.js';
 import type { Hasher } from '../hash/hasher.js';
 import { IndexEnvironment } from '../index/environment.js';
 import { IndexReader } from '../index/reader.js';
+import type { IndexStorage } from '../index/storage.js';
 import { TransactionGate } from '../index/transaction-gate.js';
 import { ObjectReader } from '../objects/object-reader.js';
 import { PackFiles } from '../pack/pack-files.js';
@@ -14,22 +15,27 @@ import { RefJournal } from '../refs/journal.js';
 import type { PublishConfig } from './messages.js';
 import { Reserve } from './reserve.js';
 
-/** What the publishing thread works with. */
-export interface PublishParts {
-  readonly config: PublishConfig;
+/** What changes heads, tags, names and histories. */
+export interface RefParts {
+  readonly config: Pick<PublishConfig, 'disk'>;
   /** Id of the engine's lease. */
   readonly lease: string;
   readonly layout: StoreLayout;
   readonly disk: Disk;
   readonly hasher: Hasher;
-  readonly env: IndexEnvironment;
+  readonly env: IndexStorage;
   readonly reader: IndexReader;
   readonly journal: RefJournal;
-  readonly shelf: PackShelf;
   readonly packs: PackFiles;
   readonly objects: ObjectReader;
-  readonly encoder: Encoder;
   readonly reserve: Reserve;
+}
+
+/** What the publishing thread works with. */
+export interface PublishParts extends RefParts {
+  readonly config: PublishConfig;
+  readonly shelf: PackShelf;
+  readonly encoder: Encoder;
 }
 
 export async function openParts(config: PublishConfig, lease: string, gate = new TransactionGate()): Promise<PublishParts> {

@@ -5,7 +5,7 @@ import { damagedObject } from '../objects/verified-object.js';
 import type { StagedObject } from '../objects/staging.js';
 import type { PackId } from '../pack/pack-id.js';
 import { type Reference, referencesOf } from '../snapshot/references.js';
-import type { PublishParts } from './parts.js';
+import type { RefParts } from './parts.js';
 
 /** What must not be collected: objects that are new to the store, and published ones; and all that they need. */
 export interface Needed {
@@ -19,7 +19,7 @@ export interface Needed {
  * @param pendingEpoch of the engine whose objects these are: when there was no collection since, nothing can be missing.
  * @throws DamageError when something is gone.
  */
-export function revive(parts: PublishParts, index: IndexTransaction, needed: Needed, pendingEpoch: number | null): void {
+export function revive(parts: RefParts, index: IndexTransaction, needed: Needed, pendingEpoch: number | null): void {
   // What was absent when the references were made was not referred to, and damage that was there before is not for this one to tell.
   if (pendingEpoch !== null && pendingEpoch >= index.reader.state().epoch) return;
   const missing = reviveWhatIsLeft(parts, index, needed);
@@ -33,7 +33,7 @@ export function revive(parts: PublishParts, index: IndexTransaction, needed: Nee
  * The same where nobody can be told: returns what is gone. Below an object in a pack that counts as present everything is
  * present, so the walk ends there: it costs by what is new, and by what is kept.
  */
-export function reviveWhatIsLeft(parts: PublishParts, index: IndexTransaction, { fresh = [], published = [] }: Needed): Reference[] {
+export function reviveWhatIsLeft(parts: RefParts, index: IndexTransaction, { fresh = [], published = [] }: Needed): Reference[] {
   if (parts.config.disk.without === 'revive') return [];
   const packs = new Set<PackId>();
   const missing: Reference[] = [];

@@ -2,9 +2,9 @@ import { assertIndexCurrent } from '../index/current.js';
 import { writeIndex } from '../index/transaction.js';
 import { catchUp } from './change-refs.js';
 import { changeVolume } from './change-volume.js';
-import { removeDeadOwners } from './leases.js';
+import { type Leases, listLeases, removeDeadOwners } from './leases.js';
 import { orphans } from './leftovers.js';
-import type { PublishParts } from './parts.js';
+import type { PublishParts, RefParts } from './parts.js';
 
 /** What the thread does before its first write: checks that index and journal belong together, and clears up after dead processes. */
 export function startUp(parts: PublishParts): void {
@@ -23,8 +23,8 @@ export function startUp(parts: PublishParts): void {
 }
 
 /** Deletes ephemeral volumes whose owners are gone. */
-export function removeOrphans(parts: PublishParts): void {
+export function removeOrphans(parts: RefParts, leases = (): Leases => listLeases(parts.layout)): void {
   parts.reader.refresh();
-  for (const { id } of orphans(parts.layout, parts.reader, parts.lease))
+  for (const { id } of orphans(parts.reader, leases, parts.lease))
     changeVolume(parts, { type: 'volume-deleted', volumeId: id }, { allowMissing: true });
 }

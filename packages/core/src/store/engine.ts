@@ -65,6 +65,8 @@ export class StoreEngine implements MountEngine, SharedEngine {
   readonly mounts = new Set<Mount>();
   /** One collection of this process at a time: in the index they are known by the engine's lease. */
   readonly collecting = new Mutex();
+  /** When what dead processes left has been removed, as far as that could be; see `clearUp`. */
+  clearedUp: Promise<void> = Promise.resolve();
   private readonly clock: () => Date;
   private readonly underWay = new Set<Promise<unknown>>();
   private madeScanner: GearScanner | undefined;
@@ -143,7 +145,9 @@ export class StoreEngine implements MountEngine, SharedEngine {
     if (readOnly) return;
     // What publishes does this first of all.
     const clearing = this.run(async () => (hasLeftovers(layout, index, lease.id) ? publisher.catchUp() : undefined));
-    clearing.catch((error: unknown) => diagnostics.log('warn', `what dead processes left stays for now: ${String(error)}`));
+    this.clearedUp = clearing.catch((error: unknown) =>
+      diagnostics.log('warn', `what dead processes left stays for now: ${String(error)}`),
+    );
   }
 
   /** Made when something small is first cut on this thread. */

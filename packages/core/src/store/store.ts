@@ -1,5 +1,5 @@
 import { ClosedError } from '../errors.js';
-import { breakLease, forgetMount } from '../maintenance/gc/by-hand.js';
+import { assertBreakable, breakLease, forgetMount, lostMount } from '../maintenance/gc/by-hand.js';
 import { collect, type CollectOptions } from '../maintenance/gc/collection.js';
 import type { Outcome } from '../maintenance/gc/report.js';
 import { measureUsage } from '../maintenance/usage.js';
@@ -48,17 +48,26 @@ export class StoreHandle implements Store {
 
   async gc({ breakLease: lease, forgetMount: mount, ...options }: GcOptions = {}): Promise<GcReport> {
     this.assertWritable();
-    if (lease !== undefined) breakLease(this.engine, lease);
-    if (mount !== undefined) await this.engine.run(() => forgetMount(this.engine, mount));
-    // What this engine has let go of must not be kept for its sake.
-    this.engine.lease.advance();
-    const { packsWritten: _written, before: _before, ...report } = await this.collect({ ...options, merge: false });
+    const { engine } = this;
+    await engine.clearedUp;
+    if (options.dryRun === true) {
+      if (lease !== undefined) assertBreakable(engine, lease);
+      if (mount !== undefined) lostMount(engine, mount);
+    } else {
+      if (lease !== undefined) breakLease(engine, lease);
+      if (mount !== undefined) await engine.run(() => forgetMount(engine, mount));
+    }
+    const {
+      packsWritten: _written,
+      before: _before,
+      ...report
+    } = await this.collect({ ...options, merge: false, given: { lease, mount } });
     return report;
   }
 
   async optimize(options: Work & { dryRun?: boolean } = {}): Promise<OptimizeReport> {
     this.assertWritable();
-    this.engine.lease.advance();
+    await this.engine.clearedUp;
     const { before, ...outcome } = await this.collect({ ...options, merge: true });
     return {
       packsBefore: before.packs,
@@ -69,7 +78,7 @@ export class StoreHandle implements Store {
   }
 
   private collect(options: CollectOptions): Promise<Outcome> {
-    return this.engine.run(() => this.engine.collecting.run(() => collect(this.engine, options)));
+    return this.engine.collecting.run(() => collect(this.engine, options));
   }
 
   async close(): Promise<void> {

@@ -3,6 +3,7 @@ import { InvalidArgumentError } from '../../errors.js';
 import { becomeOwner } from '../../mount/owner.js';
 import { StatePlaces } from '../../mount/places.js';
 import { lostMounts } from '../../mount/roots.js';
+import type { MountState } from '../../mount/state.js';
 import { listLeases } from '../../publish/leases.js';
 import type { CollectParts } from './parts.js';
 
@@ -11,21 +12,22 @@ import type { CollectParts } from './parts.js';
  */
 
 /** Gives up what a lease protects, of a process that is known to be gone, and cannot be looked at. @throws InvalidArgumentError */
-export function breakLease({ layout, disk, lease }: CollectParts, id: string): void {
+export function breakLease(parts: CollectParts, id: string): void {
+  assertBreakable(parts, id);
+  parts.disk.unlink(parts.layout.leasePath(id));
+}
+
+/** @throws InvalidArgumentError where there is no such lease, or it is this engine's own. */
+export function assertBreakable({ layout, lease }: CollectParts, id: string): void {
   const { alive, unreadable } = listLeases(layout);
   if (id === lease.id || !(alive.some((other) => other.id === id) || unreadable.includes(id)))
     throw new InvalidArgumentError(`there is no lease '${id}' to break`, "'cairn gc' names those that it waits for");
-  disk.unlink(layout.leasePath(id));
 }
 
 /** Gives up what a mount needs whose folder is gone. Only what the store knows of it is removed. @throws InvalidArgumentError, MountOwnedError */
-export async function forgetMount({ mountsDir, hasher, disk }: CollectParts, id: string): Promise<void> {
-  const lost = lostMounts(mountsDir, hasher).find((mount) => mount.id === id);
-  if (lost === undefined)
-    throw new InvalidArgumentError(
-      `there is no mount '${id}' without its folder`,
-      "'cairn gc' names those that there are; 'cairn unmount DIR' ends one whose folder is there",
-    );
+export async function forgetMount(parts: CollectParts, id: string): Promise<void> {
+  const { mountsDir, disk } = parts;
+  const lost = lostMount(parts, id);
   const places = new StatePlaces(mountsDir, lost.id);
   const release = await becomeOwner(disk, places.dir, lost.dir);
   try {
@@ -35,4 +37,15 @@ export async function forgetMount({ mountsDir, hasher, disk }: CollectParts, id:
   } finally {
     release();
   }
+}
+
+/** The mount of that id, whose folder is gone. @throws InvalidArgumentError where there is none. */
+export function lostMount({ mountsDir, hasher }: CollectParts, id: string): MountState {
+  const lost = lostMounts(mountsDir, hasher).find((mount) => mount.id === id);
+  if (lost === undefined)
+    throw new InvalidArgumentError(
+      `there is no mount '${id}' without its folder`,
+      "'cairn gc' names those that there are; 'cairn unmount DIR' ends one whose folder is there",
+    );
+  return lost;
 }

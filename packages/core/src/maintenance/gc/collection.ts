@@ -9,11 +9,14 @@ import { Needed } from './needed.js';
 import { type CollectParts, Pauses } from './parts.js';
 import { makePlan, type Plan } from './plan.js';
 import { foreseen, type Outcome, outcomeOf } from './report.js';
+import { foreseenView, type GivenUp, type View, viewOf } from './view.js';
 
 export interface CollectOptions extends Work {
   dryRun?: boolean;
   /** Also bring small packs together, in reading order. */
   merge: boolean;
+  /** What a dry run takes for given up; a run has given it up by then. */
+  given?: GivenUp;
 }
 
 /** Nodes are met once each, by parents that lie together. */
@@ -30,7 +33,14 @@ const SUPERSEDED = Symbol('superseded');
 export async function collect(parts: CollectParts, options: CollectOptions): Promise<Outcome> {
   if (parts.readOnly) throw new ReadOnlyError('this store');
   options.signal?.throwIfAborted();
-  return options.dryRun === true ? attempts(parts, options) : whileClaimed(parts, () => attempts(parts, options));
+  if (options.dryRun !== true) await parts.run(() => parts.publisher.prepareCollection());
+  // What this engine has let go of must not be kept for its sake; nor what dead processes had, which has left the histories only now.
+  parts.lease.advance();
+  if (options.dryRun !== true)
+    return parts.run(() => whileClaimed(parts, () => attempts(parts, () => Promise.resolve(viewOf(parts)), options)));
+  // Asked before this call reads anything, as of a collection when it has cleared up.
+  const since = parts.lease.sinceAt(Infinity);
+  return parts.run(() => attempts(parts, () => foreseenView(parts, { ...options.given, since }, new Pauses(parts, options)), options));
 }
 
 /** Keeps packs from being brought together beside it by whoever commits; another collection that begins takes the claim over. */
@@ -43,13 +53,13 @@ async function whileClaimed<T>({ publisher }: CollectParts, work: () => Promise<
   }
 }
 
-async function attempts(parts: CollectParts, options: CollectOptions): Promise<Outcome> {
+async function attempts(parts: CollectParts, look: () => Promise<View>, options: CollectOptions): Promise<Outcome> {
   const dryRun = options.dryRun === true;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     try {
       // Who began after this one has taken the claim.
       if (attempt > 1 && !dryRun) await parts.publisher.claimCollection({ first: true });
-      const outcome = await new Collection(parts, options).run(dryRun);
+      const outcome = await new Collection(parts, await look(), options).run(dryRun);
       if (outcome !== SUPERSEDED) return outcome;
     } catch (error) {
       if (!wasDeleted(parts.index, error)) throw error;
@@ -62,7 +72,7 @@ async function attempts(parts: CollectParts, options: CollectOptions): Promise<O
 
 /** Lets packs count again that are kept only since a repair did not know what their nodes refer to, and hold nothing dead. */
 export async function showWhatIsNeeded(parts: CollectParts, work: Work): Promise<void> {
-  await whileClaimed(parts, () => new Collection(parts, { ...work, merge: false }).showOnly());
+  await whileClaimed(parts, () => new Collection(parts, viewOf(parts), { ...work, merge: false }).showOnly());
 }
 
 /** Whether what is missing are packs that another collection deleted after they were listed. */
@@ -74,6 +84,7 @@ function wasDeleted(index: IndexReader, error: unknown): boolean {
 
 class Collection {
   private readonly parts: CollectParts;
+  private readonly view: View;
   private readonly work: Work;
   private readonly merge: boolean;
   private readonly index: IndexReader;
@@ -84,28 +95,28 @@ class Collection {
   /** Packs that something lies in that was met after the index was looked through. */
   private readonly touched = new Set<PackId>();
 
-  constructor(parts: CollectParts, { merge, ...work }: CollectOptions) {
+  constructor(parts: CollectParts, view: View, { merge, ...work }: CollectOptions) {
     this.parts = parts;
+    this.view = view;
     this.work = work;
     this.merge = merge;
-    this.index = parts.index;
-    this.nodes = new ObjectReader(parts.index, parts.packs, parts.hasher, NODE_CACHE_BYTES);
+    this.index = view.index;
+    this.nodes = new ObjectReader(view.index, parts.packs, parts.hasher, NODE_CACHE_BYTES);
     this.pauses = new Pauses(parts, work);
   }
 
   async run(dryRun: boolean): Promise<Outcome | typeof SUPERSEDED> {
-    if (!dryRun) await this.parts.publisher.prepareCollection();
     this.index.refresh();
     const { packs, packBytes: bytes } = this.index.state();
     const before = { packs, bytes };
     const plan = await this.plan();
     const copies = await plannedCopies(this.planning(), plan.rewrite);
     const { held } = this.needed;
-    if (dryRun) return foreseen(this.parts, { before, held, plan, copies });
+    if (dryRun) return foreseen(this.parts, this.view, { before, held, plan, copies });
     const copied = await this.copy(copies);
     if (copied === SUPERSEDED || !(await this.condemn(plan, copied))) return SUPERSEDED;
     const freed = await this.free();
-    return outcomeOf(this.parts, { before, held, plan, copied, freed });
+    return outcomeOf(this.parts, this.view, { before, held, plan, copied, freed });
   }
 
   async showOnly(): Promise<void> {
@@ -117,7 +128,7 @@ class Collection {
 
   private async plan(): Promise<Plan> {
     this.epoch = this.index.state().epoch;
-    this.needed = new Needed(this.parts, this.nodes, this.pauses);
+    this.needed = new Needed(this.parts, this.view, this.nodes, this.pauses);
     const spared = await this.needed.markAll();
     this.pauses.phase = 'sorting';
     return makePlan({ ...(await this.needed.survey()), spared, merge: this.merge });

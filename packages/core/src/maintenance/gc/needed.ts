@@ -1,16 +1,15 @@
 import { ObjectKind } from '../../hash/object-kind.js';
 import type { IndexReader } from '../../index/reader.js';
 import type { AbsentPack, PackRecord } from '../../index/records.js';
-import { mountRoots } from '../../mount/roots.js';
 import type { NodeSource } from '../../objects/node-store.js';
 import type { PackId } from '../../pack/pack-id.js';
 import { protecting, startsIn, startsSince } from '../../publish/collect.js';
 import type { Lease } from '../../publish/lease-file.js';
-import { listLeases } from '../../publish/leases.js';
 import { mark, Marking, openSnapshots } from '../../publish/marking.js';
 import type { Reference } from '../../snapshot/references.js';
 import type { CollectParts, Pauses } from './parts.js';
 import { type PackUse, UNUSED } from './plan.js';
+import type { View } from './view.js';
 
 /** Rows of the index that are read at once. */
 const ROWS_AT_ONCE = 256;
@@ -28,26 +27,27 @@ export class Needed {
   /** Stored bytes that are needed only by versions that left their histories, and may be open. */
   held = 0;
   private readonly parts: CollectParts;
+  private readonly view: View;
   private readonly nodes: NodeSource;
   private readonly pauses: Pauses;
 
-  constructor(parts: CollectParts, nodes: NodeSource, pauses: Pauses) {
+  constructor(parts: CollectParts, view: View, nodes: NodeSource, pauses: Pauses) {
     this.parts = parts;
+    this.view = view;
     this.nodes = nodes;
     this.pauses = pauses;
-    this.marking = new Marking(objectCount(parts.index));
+    this.marking = new Marking(objectCount(view.index));
   }
 
   /** Marks what is needed now. Returns the packs of unfinished work. */
   async markAll(): Promise<Set<PackId>> {
-    const { index, layout, hasher } = this.parts;
-    const leases = listLeases(layout);
-    const spared = new Set(sparedPacks(index, leases.alive));
+    const { layout, hasher } = this.parts;
+    const { index } = this.view;
+    const spared = new Set(sparedPacks(index, this.view.leases().alive));
     for (const _known of this.marking.newPacks(index)) continue;
     await this.markFrom(this.marking.newGenerations(index));
     for (const id of spared) await this.markFrom(startsIn(layout, hasher, this.nodes, id));
-    const roots = mountRoots(this.parts.mountsDir, hasher);
-    await this.markFrom(roots.map((digest) => ({ kind: ObjectKind.manifestNode, digest })));
+    await this.markFrom(this.view.mountRoots().map((digest) => ({ kind: ObjectKind.manifestNode, digest })));
     const fresh = ({ kind, digest }: Reference): void => void (this.held += index.locate(kind, digest)?.storedLength ?? 0);
     await this.markFrom(openSnapshots(index, this.protecting()), { fresh });
     return spared;
@@ -55,14 +55,15 @@ export class Needed {
 
   /** Marks what came since. */
   async markNew(met: (reference: Reference) => void): Promise<void> {
-    const { index, layout, hasher } = this.parts;
+    const { layout, hasher } = this.parts;
+    const { index } = this.view;
     index.refresh();
     await this.markFrom(startsSince({ layout, hasher, objects: this.nodes }, index, this.marking, this.protecting()), { met });
   }
 
   /** Looks at every object that the index knows. */
   async survey(): Promise<Survey> {
-    const { index } = this.parts;
+    const { index } = this.view;
     const uses = new Map<PackId, PackUse>();
     index.refresh();
     const packs = [...index.packs()];
@@ -99,7 +100,7 @@ export class Needed {
   }
 
   private protecting(): Lease[] {
-    return protecting(this.parts.spec, listLeases(this.parts.layout));
+    return protecting(this.parts.spec, this.view.leases());
   }
 }
 

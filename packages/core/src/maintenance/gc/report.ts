@@ -1,11 +1,12 @@
 import type { IndexReader } from '../../index/reader.js';
-import { lostMounts } from '../../mount/roots.js';
+import type { PackId } from '../../pack/pack-id.js';
+import { blockersOf } from '../../publish/collect.js';
 import type { Lease } from '../../publish/lease-file.js';
-import { listLeases, readsAnotherIndex } from '../../publish/leases.js';
 import type { GcReport } from '../../types.js';
 import type { Copied, CopyPlan } from './copies.js';
 import type { CollectParts } from './parts.js';
 import type { Plan } from './plan.js';
+import type { View } from './view.js';
 
 /** What came of a run through the whole store. */
 export interface Outcome extends GcReport {
@@ -23,10 +24,14 @@ interface Found {
 }
 
 /** What a collection did. */
-export function outcomeOf(parts: CollectParts, { before, held, plan, copied, freed }: Found & { copied: Copied; freed: number }): Outcome {
-  const { index } = parts;
+export function outcomeOf(
+  parts: CollectParts,
+  view: View,
+  { before, held, plan, copied, freed }: Found & { copied: Copied; freed: number },
+): Outcome {
+  const { index } = view;
   index.refresh();
-  const waiting = condemnedBytes(index) + sizeOf(index.doomedPacks());
+  const waiting = [...condemned(index), ...index.doomedPacks()];
   return {
     packsDropped: plan.drop.length,
     packsRewritten: copied.done.size,
@@ -34,53 +39,69 @@ export function outcomeOf(parts: CollectParts, { before, held, plan, copied, fre
     before,
     freed: freed - sizeOf(copied.packs),
     live: index.state().packBytes - condemnedBytes(index),
-    waiting,
+    waiting: sizeOf(waiting),
     held,
-    blockedBy: blockers(parts, { waiting, held }),
-    lostMounts: mountsThatAreLost(parts),
+    blockedBy: blockers(parts, view, { waiting, held }),
+    lostMounts: mountsThatAreLost(view),
   };
 }
 
 /** What a collection would do. */
-export function foreseen(parts: CollectParts, { before, held, plan, copies }: Found & { copies: readonly CopyPlan[] }): Outcome {
-  const { index } = parts;
-  const gone = sizeOf(plan.drop) + sizeOf(plan.rewrite);
+export function foreseen(
+  parts: CollectParts,
+  view: View,
+  { before, held, plan, copies }: Found & { copies: readonly CopyPlan[] },
+): Outcome {
+  const { index } = view;
+  const gone = [...plan.drop, ...plan.rewrite];
   const written = sizeOf(copies);
-  const doomed = sizeOf(index.doomedPacks());
-  const waits = blockers(parts, { waiting: gone + doomed, held: 0 }).length > 0;
-  const waiting = waits ? gone + doomed : 0;
+  const leases = view.leases();
+  // What was condemned before keeps its epoch: it waits for fewer.
+  const leaving = [...gone.map(({ id, sizeBytes }) => ({ sizeBytes, condemnedEpoch: condemnedBefore(index, id) })), ...index.doomedPacks()];
+  const waiting = leaving.filter(({ condemnedEpoch }) => blockersOf(parts.spec, index.storage.identity, leases, condemnedEpoch).length > 0);
   return {
     packsDropped: plan.drop.length,
     packsRewritten: plan.rewrite.length,
     packsWritten: copies.length,
     before,
-    freed: (waits ? 0 : gone + doomed) - written,
-    live: index.state().packBytes - gone + written,
-    waiting,
+    freed: sizeOf(leaving) - sizeOf(waiting) - written,
+    live: index.state().packBytes - sizeOf(gone) + written,
+    waiting: sizeOf(waiting),
     held,
-    blockedBy: blockers(parts, { waiting, held }),
-    lostMounts: mountsThatAreLost(parts),
+    blockedBy: blockers(parts, view, { waiting, held }),
+    lostMounts: mountsThatAreLost(view),
   };
 }
 
+/** A pack that is to be deleted once nobody can refer to it any more. */
+interface LeavingPack {
+  sizeBytes: number;
+  condemnedEpoch: number;
+}
+
+function condemnedBefore(index: IndexReader, id: PackId): number {
+  const epoch = index.absentPack(id)?.condemnedEpoch ?? 0;
+  return epoch > 0 ? epoch : Infinity;
+}
+
 /** Who keeps what from being freed: condemned packs from being deleted, or removed versions from being forgotten. */
-function blockers(parts: CollectParts, { waiting, held }: { waiting: number; held: number }): GcReport['blockedBy'] {
-  const { alive, unreadable } = listLeases(parts.layout);
+function blockers({ spec }: CollectParts, view: View, { waiting, held }: { waiting: LeavingPack[]; held: number }): GcReport['blockedBy'] {
+  const { alive, unreadable } = view.leases();
+  const latest = waiting.reduce((epoch, { condemnedEpoch }) => Math.max(epoch, condemnedEpoch), 0);
+  const blocking = new Set(
+    waiting.length === 0 ? [] : blockersOf(spec, view.index.storage.identity, { alive, dead: [], unreadable }, latest),
+  );
   const found: GcReport['blockedBy'] = [];
-  for (const lease of alive) {
-    const changes = waiting > 0 && mayDelay(lease, parts);
-    const versions = held > 0 && holdsRemoved(lease, parts.index);
+  for (const lease of alive.sort((a, b) => a.createdAtMs - b.createdAtMs || (a.id < b.id ? -1 : 1))) {
+    const changes = blocking.has(lease.id);
+    const versions = held > 0 && holdsRemoved(lease, view.index);
     if (!changes && !versions) continue;
     const holds = changes && versions ? 'both' : changes ? 'changes' : 'versions';
     found.push({ lease: lease.id, pid: lease.pid, since: new Date(lease.createdAtMs), holds });
   }
-  if (waiting + held > 0) found.push(...unreadable.map((id) => ({ lease: id, pid: null, since: null, holds: 'both' as const })));
+  if (waiting.length > 0 || held > 0)
+    found.push(...unreadable.sort().map((id) => ({ lease: id, pid: null, since: null, holds: 'both' as const })));
   return found;
-}
-
-/** Whether what is condemned waits for this one. */
-function mayDelay(lease: Lease, { lease: own }: CollectParts): boolean {
-  return lease.pendingEpoch !== null || (lease.id !== own.id && readsAnotherIndex(lease, own.index));
 }
 
 /** Whether versions that are in no history any more are kept for this one. */
@@ -90,15 +111,18 @@ function holdsRemoved({ since, pins }: Lease, index: IndexReader): boolean {
   return pins.some((pin) => volumes.every(({ id }) => index.generationOf(id, pin) === undefined));
 }
 
-function mountsThatAreLost({ mountsDir, hasher, index }: CollectParts): GcReport['lostMounts'] {
-  return lostMounts(mountsDir, hasher).map(({ id, dir, volume }) => ({ mount: id, dir, volume: index.volumeById(volume)?.name ?? null }));
+function mountsThatAreLost({ index, ...view }: View): GcReport['lostMounts'] {
+  return view.lostMounts().map(({ id, dir, volume }) => ({ mount: id, dir, volume: index.volumeById(volume)?.name ?? null }));
 }
 
 /** Bytes of the packs that are to be deleted once nobody can refer to them any more. */
 export function condemnedBytes(index: IndexReader): number {
-  let bytes = 0;
-  for (const { id, condemnedEpoch } of [...index.absentPacks()]) if (condemnedEpoch > 0) bytes += index.pack(id)?.sizeBytes ?? 0;
-  return bytes;
+  return sizeOf(condemned(index));
+}
+
+function* condemned(index: IndexReader): Generator<LeavingPack> {
+  for (const { id, condemnedEpoch } of [...index.absentPacks()])
+    if (condemnedEpoch > 0) yield { condemnedEpoch, sizeBytes: index.pack(id)?.sizeBytes ?? 0 };
 }
 
 export function sizeOf(packs: Iterable<{ sizeBytes: number }>): number {
