@@ -1,7 +1,10 @@
 import { openTemporaryStore, type Store, type Volume } from '@cairn/core';
 import fc from 'fast-check';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { codeOf } from '../support/failures.js';
+import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
+import { codeOf, failureOf } from '../support/failures.js';
+import { tempDir } from '../support/temp-dir.js';
 import { tell } from '../support/tell.js';
 
 /** A long run sets more. */
@@ -17,6 +20,8 @@ const call = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('batch' as const), h: handle, fails: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('view' as const), h: handle }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('stream' as const), h: handle }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('prune' as const), h: handle }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('collect' as const), h: handle }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('close' as const), h: handle }) },
 );
 type Call = typeof call extends fc.Arbitrary<infer C> ? C : never;
@@ -26,7 +31,7 @@ class Refused extends Error {}
 
 /** Two handles of one volume and calls that are all under way at once; where a call waits for its caller, the scheduler says who is next. */
 class Race {
-  readonly counts = { calls: 0, aborted: 0, closed: 0, commits: 0 };
+  readonly counts = { calls: 0, aborted: 0, closed: 0, commits: 0, pruned: 0 };
   private readonly store: Store;
   private readonly name: string;
   private readonly scheduler: fc.Scheduler;
@@ -37,6 +42,7 @@ class Race {
   /** Messages of what must be in the history, and of what must not. */
   private readonly made = new Set<string>();
   private readonly unmade = new Set<string>();
+  private readonly pruned = new Set<string>();
 
   constructor(store: Store, name: string, scheduler: fc.Scheduler) {
     this.store = store;
@@ -138,6 +144,17 @@ class Race {
     expect(Buffer.concat(parts).toString()).toMatch(/^(first|pair \d+)$/);
   }
 
+  /** Whatever has a version open goes on with it. */
+  private async prune(volume: Volume): Promise<void> {
+    const { removed } = await volume.prune({ keepLast: 2 });
+    for (const { message } of removed) this.pruned.add(message);
+    this.counts.pruned += removed.length;
+  }
+
+  private async collect(): Promise<void> {
+    await this.store.gc();
+  }
+
   private async close(volume: Volume, _i: number, { h }: { h: number }): Promise<void> {
     this.closing.add(h);
     await volume.close();
@@ -153,30 +170,39 @@ class Race {
       expect(await snapshot.readFile('pair/right', 'utf8'), message).toBe(await snapshot.readFile('pair/left', 'utf8'));
       await snapshot.close();
     }
-    for (const message of this.made) expect(messages.filter((found) => found === message)).toEqual([message]);
+    for (const message of this.made)
+      expect(messages.filter((found) => found === message)).toEqual(this.pruned.has(message) ? [] : [message]);
     for (const message of this.unmade) expect(messages).not.toContain(message);
     for (const [path, { h, text }] of this.written) if (!this.closing.has(h)) expect(await volume.readFile(path, 'utf8'), path).toBe(text);
     for (const one of [...this.handles, volume]) await one.close();
   }
 }
 
-test('calls on handles of one volume, begun, answered, aborted and closed in any order: each succeeds or leaves nothing, and none is lost', async () => {
-  const store = await openTemporaryStore({ workers: 1 });
-  const total = { calls: 0, aborted: 0, closed: 0, commits: 0 };
+/** Of the calls that were made; all ended as they had to. */
+async function races(store: Store, runs: number): Promise<Race['counts']> {
+  const total = { calls: 0, aborted: 0, closed: 0, commits: 0, pruned: 0 };
   let number = 0;
-  try {
-    await fc.assert(
-      fc.asyncProperty(fc.scheduler(), fc.array(call, { minLength: 4, maxLength: 14 }), async (scheduler, calls) => {
-        const race = new Race(store, `v${number++}`, scheduler);
-        await race.run(calls);
-        for (const name of ['calls', 'aborted', 'closed', 'commits'] as const) total[name] += race.counts[name];
-      }),
-      { numRuns: RUNS, endOnFailure: true },
-    );
-    expect(await store.verify({ readData: true })).toMatchObject({ ok: true });
-  } finally {
-    await store.close();
-  }
+  await fc.assert(
+    fc.asyncProperty(fc.scheduler(), fc.array(call, { minLength: 4, maxLength: 14 }), async (scheduler, calls) => {
+      const race = new Race(store, `v${number++}`, scheduler);
+      await race.run(calls);
+      for (const [name, count] of Object.entries(race.counts)) total[name as keyof typeof total] += count;
+    }),
+    { numRuns: runs, endOnFailure: true },
+  );
+  expect(await store.verify({ readData: true })).toMatchObject({ ok: true });
+  return total;
+}
+
+test('calls on handles of one volume, begun, answered, aborted and closed in any order: each succeeds or leaves nothing, and none is lost', async () => {
+  await using store = await openTemporaryStore({ workers: 1 });
+  const total = await races(store, RUNS);
   tell('races', total);
   for (const count of Object.values(total)) expect(count).toBeGreaterThan(0);
+}, 1_800_000);
+
+// A positive control.
+test('the loss would be noticed of commits that do not compare the head with the one that they were made on', async () => {
+  await using store = await openStoreOn({ durable: false, without: 'compare' }, join(tempDir(), 'store'), { workers: 1 });
+  expect(await failureOf(races(store, 500))).toBeInstanceOf(Error);
 }, 1_800_000);
