@@ -55,6 +55,9 @@ class Race {
     await first.batchUpload(async (batch) => {
       for (const side of ['left', 'right']) await batch.putFile({ data: 'first' }, `pair/${side}`);
     });
+    // So that there is something to prune from the beginning.
+    await first.writeFile('more', 'more');
+    await first.commit();
     await first.close();
     for (let h = 0; h < HANDLES; h++) this.handles.push(await this.store.volumes.fromName(this.name));
     const started = calls.map((one, i) => this.turn(`start ${i}: ${one.do} ${one.h}`).then(() => this.settled(one, i)));
@@ -146,7 +149,7 @@ class Race {
 
   /** Whatever has a version open goes on with it. */
   private async prune(volume: Volume): Promise<void> {
-    const { removed } = await volume.prune({ keepLast: 2 });
+    const { removed } = await volume.prune({ keepLast: 1 });
     for (const { message } of removed) this.pruned.add(message);
     this.counts.pruned += removed.length;
   }

@@ -19,6 +19,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   const mount = await volume.mount(folder, { ignore: ['*.part'] });
   const after = listing(folder);
   const { modified, added, removed } = await mount.status();
+  // Any change settles whether a commit counts that was cut short: the next one would, and versions would come after they were looked at.
+  await (await store.volumes.ephemeral()).close();
   const { versions } = await inspect(store, name);
   await mount.commit();
   await mount.reload();
