@@ -232,8 +232,8 @@ describe('a mount survives its process', () => {
 test('what a mount needs is kept for it, until it is unmounted', async () => {
   const { mount, path, store } = await rig({ a: 'a' });
   const { createHasher } = await import('../../packages/core/dist/hash/blake3.js');
-  const { mountRoots } = await import('../../packages/core/dist/mount/roots.js');
-  const roots = (): unknown[] => mountRoots(join(store.info().dir, 'mounts'), createHasher('auto'));
+  const { listMounts, mountRoots } = await import('../../packages/core/dist/mount/roots.js');
+  const roots = (): unknown[] => mountRoots(listMounts(join(store.info().dir, 'mounts'), createHasher('auto')));
   const f = await mount('f');
   expect(roots()).toHaveLength(1);
   const [before] = roots();

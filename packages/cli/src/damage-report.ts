@@ -4,8 +4,15 @@ import { place, printable } from './format.js';
 /** Tensors of one file that are named; of a large hole there may be hundreds. */
 const MAX_TENSORS = 8;
 
+const AFTER_REPAIR = "'cairn repair' sets the state aside, then mount the folder again";
+
 /** What is damaged, and every place that it touches: a line each, with the tensors that are hit. */
-export function describeDamage({ kind, id, affects }: Damage): string[] {
+export function describeDamage({ kind, id, folder, affects }: Damage): string[] {
+  if (kind === 'mount')
+    return [
+      `damaged state of mount ${id}`,
+      `  ${folder === undefined ? 'its folder' : printable(folder)} keeps its files; ${AFTER_REPAIR}`,
+    ];
   const places = new Map<string, string[]>();
   for (const { volume, snapshot, path, tensor } of affects) {
     const where = `  ${place(volume, snapshot)}:/${printable(path.replace(/^\/+/, ''))}`;

@@ -164,20 +164,25 @@ export class ConflictError extends CairnError {
   }
 }
 
-/** One damaged object and what it touches. */
+/** One damaged object and what it touches. `mount`: what the store knows of a mounted folder; the folder itself is whole. */
 export interface Damage {
-  kind: 'chunk' | 'node' | 'snapshot' | 'pack' | 'index';
+  kind: 'chunk' | 'node' | 'snapshot' | 'pack' | 'index' | 'mount';
   id: string;
+  /** Of a mount: where its folder was, as far as that can be read. */
+  folder?: string;
   affects: { volume: string; snapshot: string; path: string; tensor?: string }[];
 }
 
 export class DamageError extends CairnError {
   readonly damage: Damage[];
   constructor(message: string, damage: Damage[], cause?: unknown) {
+    const mount = damage.find(({ kind }) => kind === 'mount');
     super('CAIRN_DAMAGED', message, {
       hint: damage.some(({ kind }) => kind === 'index')
         ? "the index can be made anew from packs and journal: 'cairn repair', or repairStore(dir)"
-        : "run 'cairn verify --read-data' or store.verify({ readData: true }) to see what is touched, and 'cairn repair --from …' or repairStore(dir, { sources }) with good copies; older versions may still be whole",
+        : mount !== undefined
+          ? `'cairn gc --forget-mount ${mount.id}', or store.gc({ forgetMount }), sets the damaged state aside; mounting the folder again keeps all files in it`
+          : "run 'cairn verify --read-data' or store.verify({ readData: true }) to see what is touched, and 'cairn repair --from …' or repairStore(dir, { sources }) with good copies; older versions may still be whole",
       cause,
     });
     this.damage = damage;

@@ -92,7 +92,10 @@ export interface GcOptions extends Work {
   dryRun?: boolean;
   /** A lease that `blockedBy` named, of a process that is known to be gone: what it protects is given up first. */
   breakLease?: string;
-  /** A mount that `lostMounts` named, whose folder is known to be gone: what it keeps is given up first. */
+  /**
+   * A mount that `lostMounts` named, whose folder is known to be gone, or one of `unreadableMounts` that is damaged: what it keeps is given
+   * up first.
+   */
   forgetMount?: string;
 }
 
@@ -106,7 +109,7 @@ export interface GcReport {
   freed: number;
   /** What the packs that stay have. */
   live: number;
-  /** To be freed when those in `blockedBy` are done: by the next gc. */
+  /** To be freed by the next gc when those in `blockedBy` are done, and there are no `unreadableMounts` any more. */
   waiting: number;
   /** What only versions need that left their histories, and may be open: it counts as needed until they are closed. */
   held: number;
@@ -120,6 +123,12 @@ export interface GcReport {
    * absent; one that is gone for good is given up by `forgetMount`. Volume: null when it was deleted.
    */
   lostMounts: { mount: string; dir: string; volume: string | null }[];
+  /**
+   * Mounts whose state is damaged, or of a newer version of Cairn. What they need is not known, so that all that would be freed waits. One
+   * that is damaged is given up by `forgetMount`, or by a repair: its state is set aside, and mounting its folder again keeps all files in
+   * it. Folder: null where it cannot be read.
+   */
+  unreadableMounts: { mount: string; dir: string | null; why: string }[];
 }
 
 /** Packs, and their bytes; those that still wait for processes to be done with them are not counted after. */
@@ -495,7 +504,7 @@ export interface MountReloadOptions extends Work {
 }
 
 export interface MountStatus {
-  /** The version that the folder's files are those of, apart from changes made here. */
+  /** The version that the folder's files are those of, apart from changes made here. Null: none yet, or one that was pruned and collected. */
   base: SnapshotInfo | null;
   head: SnapshotInfo | null;
   /** Versions that others have committed since. */
@@ -546,7 +555,7 @@ export interface MountEvents {
 
 /** A mounted folder that this process owns. With `backgroundCommit`, `close()` commits once more before. */
 export interface Mount extends MountControl, EventEmitter<MountEvents> {
-  /** The version that was last brought into the folder, or that it was committed as. */
+  /** The version that was last brought into the folder, or that it was committed as. Null: none yet, or one that was pruned and collected. */
   readonly base: SnapshotInfo | null;
   readonly readOnly: boolean;
 }

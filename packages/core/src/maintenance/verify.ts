@@ -11,6 +11,7 @@ import { readFooter } from '../pack/read-footer.js';
 import type { StoreLayout } from '../pack/store-layout.js';
 import type { DataReader } from '../reading/data-reader.js';
 import type { VerifyReport, Work } from '../types.js';
+import { damagedMounts } from '../mount/roots.js';
 import { compareWithJournal } from './compare-journal.js';
 import { Findings } from './findings.js';
 import { traceDamage } from './trace-damage.js';
@@ -47,6 +48,7 @@ export async function verifyStore(parts: VerifyParts, work: Work & { readData?: 
   }
   findings.collect(() => findings.add(...misplaced(parts, placed)));
   findings.collect(() => findings.add(...compareWithJournal(parts.layout, parts.index, parts.hasher)));
+  findings.add(...damagedMounts(parts.layout.mountsDir, parts.hasher));
   const bytes = work.readData === true ? await readAllData(parts, packs, work, findings) : 0;
 
   // Without a cache: what is checked is the disk.

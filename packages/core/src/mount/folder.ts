@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { ConflictError, ReadOnlyError, VolumeNotFoundError } from '../errors.js';
 import { mergeManifests } from '../manifest/merge.js';
+import { ObjectKind } from '../hash/object-kind.js';
 import { type ManifestRoot, sameEntry, sameRoot } from '../manifest/entry.js';
 import { IngestTally } from '../ingest/ingest.js';
 import { Staging } from '../objects/staging.js';
@@ -75,8 +76,11 @@ export class MountedFolder {
     return this.history.volume()?.name ?? '';
   }
 
+  /** Null for no version, and for one that was pruned and collected: the folder keeps the files of it, and not its record. */
   info({ generation, snapshot }: Pick<Point, 'generation' | 'snapshot'>): SnapshotInfo | null {
-    return snapshot === null ? null : this.history.info(snapshot, generation, this.volumeName);
+    const { volumeName } = this;
+    if (snapshot === null || this.engine.index.locate(ObjectKind.snapshot, snapshot) === undefined) return null;
+    return this.history.info(snapshot, generation, volumeName);
   }
 
   /** @throws VolumeNotFoundError once the volume is deleted */
@@ -207,6 +211,12 @@ export class MountedFolder {
 
   setWriteBits(writable: boolean): void {
     setWriteBits(this.places, this.window.walk(this.current.seen, ''), writable);
+  }
+
+  /** For a folder of a mount whose state was lost, which may have been one for reading only. */
+  lendWriteBits(): void {
+    const { seen, target } = this.current;
+    for (const root of [seen, target?.root ?? null]) setWriteBits(this.places, this.window.walk(root, ''), true);
   }
 
   /** Removes the files that the folder shows, and no others. */

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { sep } from 'node:path';
-import { FileNotFoundError, PathError, ReadOnlyError, wrapIoError } from '../errors.js';
+import { CairnError, FileNotFoundError, PathError, ReadOnlyError, wrapIoError } from '../errors.js';
 import type { ManifestRoot } from '../manifest/entry.js';
 import { getEntry } from '../manifest/read.js';
 import type { MountOptions } from '../types.js';
@@ -11,6 +11,8 @@ import { bootId } from './boot.js';
 import { readIfThere, replaceFile } from './durable-file.js';
 import { MountedFolder } from './folder.js';
 import { claimFolder, type FolderId, isEmptyFolder, notAMount, readFolderId } from './folder-id.js';
+import { knownStill } from './known-still.js';
+import { stateAside } from './lost-state.js';
 import { FolderMount } from './mount.js';
 import { becomeOwner } from './owner.js';
 import type { MountEngine } from './parts.js';
@@ -27,11 +29,14 @@ export async function mountFolder(engine: MountEngine, request: MountRequest): P
   const places = new FolderPlaces(dir);
   if (readFolderId(places) === undefined) requireFolderAt(engine, request.at.root, subPath);
   const id = idOf(engine, places) ?? claimFolder(engine.disk, places, engine.dir);
-  return own(engine, places, id, { ...request.options, background }, (state) => {
+  return own(engine, places, id, { ...request.options, background }, async (state) => {
     if (state === undefined) {
+      const fresh = newState(places, id.id, request, subPath);
+      if (isEmptyFolder(dir)) return fresh;
+      const lost = stateAside(engine.layout, id.id);
       // Somebody may have put something there before the state was written: none of that is ours.
-      if (!isEmptyFolder(dir)) throw foreign(dir);
-      return newState(places, id.id, request, subPath);
+      if (lost === undefined) throw foreign(dir);
+      return { ...fresh, seen: await knownStill(engine, places, fresh, lost) };
     }
     if (state.volume !== request.volumeId || state.subPath !== subPath) {
       throw new PathError('ENOTEMPTY', dir, 'the folder is a mount of another volume or folder', "unmount it first ('cairn unmount DIR')");
@@ -47,8 +52,11 @@ export async function resumeFolder(engine: MountEngine, dir: string): Promise<Fo
   const id = idOf(engine, places);
   if (id === undefined) throw notAMount(dir);
   return own(engine, places, id, undefined, (state) => {
-    if (state === undefined) throw notAMount(dir);
-    return state;
+    if (state !== undefined) return Promise.resolve(state);
+    if (stateAside(engine.layout, id.id) === undefined) throw notAMount(dir);
+    throw new CairnError('CAIRN_NOT_A_MOUNT', `'${dir}' was a mounted folder, and its state was damaged and set aside`, {
+      hint: "mount its volume there again, volume.mount(dir) or 'cairn mount VOL DIR': all files in it stay",
+    });
   });
 }
 
@@ -58,7 +66,7 @@ async function own(
   places: FolderPlaces,
   { id }: FolderId,
   options: (MountOptions & { background: BackgroundPlan | undefined }) | undefined,
-  decide: (state: MountState | undefined) => MountState,
+  decide: (state: MountState | undefined) => Promise<MountState>,
 ): Promise<FolderMount> {
   const state = new StatePlaces(engine.mountsDir, id);
   engine.disk.mkdir(state.dir);
@@ -68,14 +76,22 @@ async function own(
     const found = bytes === undefined ? undefined : decodeState(bytes, id, engine.hasher);
     if (found !== undefined) assertSameFolder(found, places.dir);
     const device = String(fs.statSync(places.dir, { bigint: true }).dev);
-    const current = { ...decide(found), dir: places.dir, device, ...(options?.ignore === undefined ? {} : { ignore: options.ignore }) };
-    replaceFile(engine.disk, state.state, encodeState(current, engine.hasher));
-    const folder = new MountedFolder(engine, current);
-    const grip = engine.lease.hold(folder);
+    // From before anything is looked up that the state is going to name.
+    const grip = engine.lease.hold(places);
+    let folder: MountedFolder;
     try {
-      await takeUp(folder, options);
+      const ignore = options?.ignore === undefined ? {} : { ignore: options.ignore };
+      const current = { ...(await decide(found)), dir: places.dir, device, ...ignore };
+      replaceFile(engine.disk, state.state, encodeState(current, engine.hasher));
+      folder = new MountedFolder(engine, current);
+      try {
+        if (found === undefined) folder.lendWriteBits();
+        await takeUp(folder, options);
+      } finally {
+        await folder.keepRoots();
+      }
     } finally {
-      await folder.keepRoots().finally(() => grip.release());
+      grip.release();
     }
     return await FolderMount.start(engine, folder, {
       background: options?.background,
@@ -126,7 +142,8 @@ function idOf(engine: MountEngine, places: FolderPlaces): FolderId | undefined {
     if (!isEmptyFolder(places.dir)) throw foreign(places.dir);
     return undefined;
   }
-  const isKnown = readIfThere(new StatePlaces(engine.mountsDir, id.id).state) !== undefined;
+  const isKnown =
+    readIfThere(new StatePlaces(engine.mountsDir, id.id).state) !== undefined || stateAside(engine.layout, id.id) !== undefined;
   if (isKnown || isEmptyFolder(places.dir)) return id;
   const hint = `mount it from there, or, to keep it as a folder of files, remove '${places.reserved}'`;
   throw new PathError('ENOTEMPTY', places.dir, `the folder is a mount of the store '${id.store}', or was one`, hint);

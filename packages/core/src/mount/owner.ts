@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
 import type { Disk } from '../disk/disk.js';
 import { MountOwnedError } from '../errors.js';
 import { isDead, isProcessIdentity, type ProcessIdentity, thisProcess } from '../publish/process-identity.js';
@@ -57,7 +58,8 @@ function names(stateDir: string): string[] {
 function writeOwner(disk: Disk, path: string): void {
   const file = disk.create(path);
   try {
-    file.writeSync(Buffer.from(JSON.stringify(thisProcess())), 0);
+    const identity = thisProcess();
+    file.writeSync(Buffer.from(JSON.stringify({ ...identity, check: checkOf(identity) })), 0);
     file.syncSync();
     file.closeSync();
   } catch (error) {
@@ -68,12 +70,21 @@ function writeOwner(disk: Disk, path: string): void {
   }
 }
 
-/** Undefined for one that was just given up, and for one that is not written yet: that one sees ours when it is. */
+/** An altered digit could name a process that nobody can look at, which would count as alive as long as the machine runs. */
+function checkOf({ pid, startTime, bootId, pidNamespace }: ProcessIdentity): number {
+  return crc32(JSON.stringify([pid, startTime, bootId, pidNamespace]));
+}
+
+/**
+ * Undefined for one that was just given up, for one that is damaged, and for one that is not written yet: that one sees ours when it is.
+ */
 function identityIn(path: string): ProcessIdentity | undefined {
   try {
     const bytes = readIfThere(path);
     const identity: unknown = bytes === undefined ? undefined : JSON.parse(Buffer.from(bytes).toString('utf8'));
-    return isProcessIdentity(identity) ? identity : undefined;
+    if (!isProcessIdentity(identity)) return undefined;
+    const { check } = identity as { check?: unknown };
+    return check === undefined || check === checkOf(identity) ? identity : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;

@@ -53,6 +53,22 @@ export class StatFiles {
   /** The pages that were saved, oldest first; undefined when there are none, or they are about another tree. */
   read(root: ManifestRoot): Uint8Array[] | undefined {
     this.distrust();
+    const { parts, isWhole } = this.row();
+    const last = parts.at(-1);
+    if (last === undefined || !sameRoot(last.root, root)) return undefined;
+    this.isTrusted = isWhole;
+    this.count = parts.length;
+    this.bytes = parts.reduce((sum, { pages }) => sum + pages.byteLength, 0);
+    return parts.map(({ pages }) => pages);
+  }
+
+  /** The tree that what was saved last is about; undefined where nothing is that can be believed. */
+  lastRoot(): ManifestRoot | undefined {
+    return this.row().parts.at(-1)?.root;
+  }
+
+  /** What can be believed of the files, oldest first, and whether that is all of them. */
+  private row(): { parts: Part[]; isWhole: boolean } {
     const parts: Part[] = [];
     let expected: number | undefined;
     for (const number of this.numbers()) {
@@ -66,12 +82,7 @@ export class StatFiles {
       parts.push(part);
       expected = number + 1;
     }
-    const last = parts.at(-1);
-    if (last === undefined || !sameRoot(last.root, root)) return undefined;
-    this.isTrusted = expected !== undefined;
-    this.count = parts.length;
-    this.bytes = parts.reduce((sum, { pages }) => sum + pages.byteLength, 0);
-    return parts.map(({ pages }) => pages);
+    return { parts, isWhole: expected !== undefined };
   }
 
   /** What is on disk says nothing true: the next save replaces it. */

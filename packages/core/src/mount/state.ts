@@ -1,7 +1,7 @@
 import type { Digest } from '../hash/digest.js';
 import { digestFromHex, digestToHex } from '../hash/digest.js';
 import type { Hasher } from '../hash/hasher.js';
-import { DamageError, StoreFormatError } from '../errors.js';
+import { type Damage, DamageError, StoreFormatError } from '../errors.js';
 import type { VolumeId } from '../index/records.js';
 import type { ManifestRoot } from '../manifest/entry.js';
 import type { Point } from '../volume/commit.js';
@@ -64,19 +64,37 @@ export function encodeState(state: MountState, hasher: Hasher): Uint8Array {
 
 /** @throws DamageError; StoreFormatError for what a newer version wrote. */
 export function decodeState(bytes: Uint8Array, id: string, hasher: Hasher): MountState {
-  if (bytes.byteLength > MAX_STATE_BYTES) throw damaged(id, 'it is too large');
+  if (bytes.byteLength > MAX_STATE_BYTES) throw damaged(id, 'it is too large', '');
   const text = Buffer.from(bytes).toString('utf8');
-  const match = /^cairn-mount (\d{1,9})\n(.*)\n(?:blake3 ([0-9a-f]{64})\n)?/.exec(text);
-  if (match === null) throw damaged(id, 'it does not begin as a mount does');
-  const [whole, version = '', json = '', digest] = match;
+  const match = /^(cairn-mount (\d{1,9})\n(.*)\n)blake3 ([0-9a-f]{64})\n$/s.exec(text);
+  if (match === null) throw damaged(id, 'it is not written as one of a mount is', text);
+  const [, covered = '', version = '', json = '', digest] = match;
+  if (digest !== digestToHex(hasher.digest(Buffer.from(covered, 'utf8')))) throw damaged(id, 'it does not match its checksum', text);
+  // All versions end with their checksum: an altered number is damage, and no version.
   if (Number(version) !== VERSION)
-    throw new StoreFormatError(`a mount has format version ${version}`, 'use it with a newer version of Cairn');
-  const covered = Buffer.from(`cairn-mount ${version}\n${json}\n`, 'utf8');
-  if (whole.length !== text.length || digest !== digestToHex(hasher.digest(covered))) throw damaged(id, 'it does not match its checksum');
+    throw new StoreFormatError(`the mount ${id} has format version ${version}`, 'use it with a newer version of Cairn');
   try {
     return parsed(JSON.parse(json) as Record<string, unknown>, id);
   } catch (error) {
-    throw damaged(id, 'it says nothing that a mount can be', error);
+    throw damaged(id, 'it says nothing that a mount can be', text, error);
+  }
+}
+
+/** What can still be read of a damaged state. None of it is proven, except where what it names is found in the store. */
+export function remainsOf(text: string): { volume: string | undefined; seen: Digest | undefined; folder: string | undefined } {
+  const seen = /"seen":"([0-9a-f]{64})"/.exec(text)?.[1];
+  return {
+    volume: /"volume":"([0-9a-f]{32})"/.exec(text)?.[1],
+    seen: seen === undefined ? undefined : digestFromHex(seen),
+    folder: folderIn(text),
+  };
+}
+
+function folderIn(state: string): string | undefined {
+  try {
+    return text(JSON.parse(/"dir":("(?:[^"\\\n]|\\.)*")/.exec(state)?.[1] ?? ''));
+  } catch {
+    return undefined;
   }
 }
 
@@ -133,10 +151,8 @@ function count(value: unknown): number {
   return value as number;
 }
 
-function damaged(id: string, reason: string, cause?: unknown): DamageError {
-  return new DamageError(
-    `the state of mount ${id} is damaged: ${reason}`,
-    [{ kind: 'index', id: `mounts/${id}/state`, affects: [] }],
-    cause,
-  );
+function damaged(id: string, reason: string, state: string, cause?: unknown): DamageError {
+  const { folder } = remainsOf(state);
+  const damage: Damage = { kind: 'mount', id, ...(folder === undefined ? {} : { folder }), affects: [] };
+  return new DamageError(`the state of mount ${id} is damaged: ${reason}`, [damage], cause);
 }

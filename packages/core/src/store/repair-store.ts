@@ -19,6 +19,9 @@ import { surveyPacks, type PackAccess, type Survey } from '../maintenance/repair
 import { traceDamage } from '../maintenance/trace-damage.js';
 import { verifyTrees } from '../maintenance/verify-trees.js';
 import { verifyStore } from '../maintenance/verify.js';
+import { nameAside, setStateAside } from '../mount/lost-state.js';
+import type { MountId } from '../mount/places.js';
+import { damagedMounts } from '../mount/roots.js';
 import { ObjectReader } from '../objects/object-reader.js';
 import type { SealedPack } from '../pack/footer.js';
 import { PackFiles } from '../pack/pack-files.js';
@@ -63,10 +66,14 @@ export async function repairStoreOn(spec: DiskSpec, dir: string, options: Repair
     if (lease !== undefined) await underOldLock(layout, () => undefined);
     const survey = await surveyPacks(access, options);
     const quarantined = survey.broken.map(({ id }) => `quarantine/${id}.pack`);
-    if (options.dryRun === true) return { ...(await preview(access, survey, options)), healed: 0, quarantined };
+    if (options.dryRun === true) {
+      const mounts = damagedMounts(layout.mountsDir, access.hasher).map(({ id }) => nameAside(layout, id as MountId));
+      return { ...(await preview(access, survey, options)), healed: 0, quarantined: [...quarantined, ...mounts] };
+    }
     const broken = await replaceIndex(disk, access, survey, options);
+    const mounts = setMountsAside(disk, access);
     const report = await heal(spec, layout.dir, options);
-    return { ...report, bytes: survey.bytes, quarantined: [...quarantined, ...broken] };
+    return { ...report, bytes: survey.bytes, quarantined: [...quarantined, ...broken, ...mounts] };
   } catch (error) {
     throw wrapIoError(error, `cannot repair the store '${dir}'`);
   } finally {
@@ -94,7 +101,8 @@ async function preview(access: PackAccess, survey: Survey, work: Work): Promise<
       for (const pack of survey.broken) index.addPack({ id: pack.id, sizeBytes: 0, table: wholeRows(pack) });
       index.setRefs(state.table);
       const findings = new Findings();
-      findings.add(...state.damage, ...survey.broken.map(({ id }): Damage => ({ kind: 'pack', id, affects: [] })));
+      findings.add(...state.damage, ...damagedMounts(access.layout.mountsDir, access.hasher));
+      findings.add(...survey.broken.map(({ id }): Damage => ({ kind: 'pack', id, affects: [] })));
       const nodes = new ObjectReader(index.reader, access.packs, access.hasher, 0);
       // The objects that are whole in a broken pack would be copied out of it.
       const lost = new Findings();
@@ -142,6 +150,11 @@ async function replaceIndex(disk: Disk, access: PackAccess, survey: Survey, { si
     await index.close();
     await rm(aside, { recursive: true, force: true });
   }
+}
+
+/** A mount without its state is mounted again by its folder, all files in it kept; a damaged state only keeps it from that. */
+function setMountsAside(disk: Disk, { layout, hasher }: PackAccess): string[] {
+  return damagedMounts(layout.mountsDir, hasher).flatMap(({ id }) => setStateAside(disk, layout, id as MountId, hasher) ?? []);
 }
 
 /** Runs `work` while no other process changes the store: as far as the old index can still be locked. */

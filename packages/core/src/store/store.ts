@@ -1,5 +1,6 @@
 import { ClosedError } from '../errors.js';
-import { assertBreakable, breakLease, forgetMount, lostMount } from '../maintenance/gc/by-hand.js';
+import { assertBreakable, breakLease, forgetMount, givenUpMount } from '../maintenance/gc/by-hand.js';
+import { listMounts } from '../mount/roots.js';
 import { collect, type CollectOptions } from '../maintenance/gc/collection.js';
 import type { Outcome } from '../maintenance/gc/report.js';
 import { measureUsage } from '../maintenance/usage.js';
@@ -52,7 +53,7 @@ export class StoreHandle implements Store {
     await engine.clearedUp;
     if (options.dryRun === true) {
       if (lease !== undefined) assertBreakable(engine, lease);
-      if (mount !== undefined) lostMount(engine, mount);
+      if (mount !== undefined) givenUpMount(listMounts(engine.mountsDir, engine.hasher), mount);
     } else {
       if (lease !== undefined) breakLease(engine, lease);
       if (mount !== undefined) await engine.run(() => forgetMount(engine, mount));

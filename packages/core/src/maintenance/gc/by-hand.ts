@@ -1,8 +1,9 @@
 import fs from 'node:fs';
-import { InvalidArgumentError } from '../../errors.js';
+import { InvalidArgumentError, StoreFormatError } from '../../errors.js';
+import { setStateAside } from '../../mount/lost-state.js';
 import { becomeOwner } from '../../mount/owner.js';
 import { StatePlaces } from '../../mount/places.js';
-import { lostMounts } from '../../mount/roots.js';
+import { type KnownMounts, listMounts, lostMounts, type UnreadableMount } from '../../mount/roots.js';
 import type { MountState } from '../../mount/state.js';
 import { listLeases } from '../../publish/leases.js';
 import type { CollectParts } from './parts.js';
@@ -24,13 +25,18 @@ export function assertBreakable({ layout, lease }: CollectParts, id: string): vo
     throw new InvalidArgumentError(`there is no lease '${id}' to break`, "'cairn gc' names those that it waits for");
 }
 
-/** Gives up what a mount needs whose folder is gone. Only what the store knows of it is removed. @throws InvalidArgumentError, MountOwnedError */
+/**
+ * Gives up what a mount needs whose folder is gone, or whose state is damaged. Only what the store knows of it is removed, and what is
+ * damaged is set aside.
+ * @throws as `givenUpMount`; MountOwnedError
+ */
 export async function forgetMount(parts: CollectParts, id: string): Promise<void> {
-  const { mountsDir, disk } = parts;
-  const lost = lostMount(parts, id);
-  const places = new StatePlaces(mountsDir, lost.id);
-  const release = await becomeOwner(disk, places.dir, lost.dir);
+  const { layout, mountsDir, hasher, disk } = parts;
+  const mount = givenUpMount(listMounts(mountsDir, hasher), id);
+  const places = new StatePlaces(mountsDir, mount.id);
+  const release = await becomeOwner(disk, places.dir, ('why' in mount ? mount.folder : mount.dir) ?? places.dir);
   try {
+    if ('why' in mount) return void setStateAside(disk, layout, mount.id, hasher);
     disk.unlink(places.state);
     disk.syncDirectory(places.dir);
     fs.rmSync(places.dir, { recursive: true, force: true });
@@ -39,13 +45,18 @@ export async function forgetMount(parts: CollectParts, id: string): Promise<void
   }
 }
 
-/** The mount of that id, whose folder is gone. @throws InvalidArgumentError where there is none. */
-export function lostMount({ mountsDir, hasher }: CollectParts, id: string): MountState {
-  const lost = lostMounts(mountsDir, hasher).find((mount) => mount.id === id);
-  if (lost === undefined)
+/**
+ * The mount of that id, whose folder is gone or whose state is damaged.
+ * @throws InvalidArgumentError where there is none; StoreFormatError for one of a newer version
+ */
+export function givenUpMount(mounts: KnownMounts, id: string): MountState | UnreadableMount {
+  const unreadable = mounts.unreadable.find((mount) => mount.id === id);
+  if (unreadable?.why instanceof StoreFormatError) throw unreadable.why;
+  const mount = unreadable ?? lostMounts(mounts).find((lost) => lost.id === id);
+  if (mount === undefined)
     throw new InvalidArgumentError(
-      `there is no mount '${id}' without its folder`,
+      `there is no mount '${id}' without its folder, or with a damaged state`,
       "'cairn gc' names those that there are; 'cairn unmount DIR' ends one whose folder is there",
     );
-  return lost;
+  return mount;
 }

@@ -1,6 +1,7 @@
 import { ObjectKind } from '../../hash/object-kind.js';
 import type { IndexReader } from '../../index/reader.js';
 import type { AbsentPack, PackRecord } from '../../index/records.js';
+import { mountRoots } from '../../mount/roots.js';
 import type { NodeSource } from '../../objects/node-store.js';
 import type { PackId } from '../../pack/pack-id.js';
 import { protecting, startsIn, startsSince } from '../../publish/collect.js';
@@ -47,7 +48,7 @@ export class Needed {
     for (const _known of this.marking.newPacks(index)) continue;
     await this.markFrom(this.marking.newGenerations(index));
     for (const id of spared) await this.markFrom(startsIn(layout, hasher, this.nodes, id));
-    await this.markFrom(this.view.mountRoots().map((digest) => ({ kind: ObjectKind.manifestNode, digest })));
+    await this.markFrom(mountRoots(this.view.mounts()).map((digest) => ({ kind: ObjectKind.manifestNode, digest })));
     const fresh = ({ kind, digest }: Reference): void => void (this.held += index.locate(kind, digest)?.storedLength ?? 0);
     await this.markFrom(openSnapshots(index, this.protecting()), { fresh });
     return spared;

@@ -1,4 +1,5 @@
 import type { IndexReader } from '../../index/reader.js';
+import { type KnownMounts, lostMounts } from '../../mount/roots.js';
 import type { PackId } from '../../pack/pack-id.js';
 import { blockersOf } from '../../publish/collect.js';
 import type { Lease } from '../../publish/lease-file.js';
@@ -42,7 +43,7 @@ export function outcomeOf(
     waiting: sizeOf(waiting),
     held,
     blockedBy: blockers(parts, view, { waiting, held }),
-    lostMounts: mountsThatAreLost(view),
+    ...troubledMounts(index, view.mounts()),
   };
 }
 
@@ -56,20 +57,24 @@ export function foreseen(
   const gone = [...plan.drop, ...plan.rewrite];
   const written = sizeOf(copies);
   const leases = view.leases();
+  const mounts = view.mounts();
   // What was condemned before keeps its epoch: it waits for fewer.
-  const leaving = [...gone.map(({ id, sizeBytes }) => ({ sizeBytes, condemnedEpoch: condemnedBefore(index, id) })), ...index.doomedPacks()];
-  const waiting = leaving.filter(({ condemnedEpoch }) => blockersOf(parts.spec, index.storage.identity, leases, condemnedEpoch).length > 0);
+  const condemning = gone.map(({ id, sizeBytes }) => ({ sizeBytes, condemnedEpoch: condemnedBefore(index, id) }));
+  const doomed = [...index.doomedPacks()];
+  const waits = ({ condemnedEpoch }: LeavingPack): boolean =>
+    blockersOf(parts.spec, index.storage.identity, leases, condemnedEpoch).length > 0;
+  const waiting = [...(mounts.unreadable.length > 0 ? condemning : condemning.filter(waits)), ...doomed.filter(waits)];
   return {
     packsDropped: plan.drop.length,
     packsRewritten: plan.rewrite.length,
     packsWritten: copies.length,
     before,
-    freed: sizeOf(leaving) - sizeOf(waiting) - written,
+    freed: sizeOf(condemning) + sizeOf(doomed) - sizeOf(waiting) - written,
     live: index.state().packBytes - sizeOf(gone) + written,
     waiting: sizeOf(waiting),
     held,
     blockedBy: blockers(parts, view, { waiting, held }),
-    lostMounts: mountsThatAreLost(view),
+    ...troubledMounts(index, mounts),
   };
 }
 
@@ -111,8 +116,11 @@ function holdsRemoved({ since, pins }: Lease, index: IndexReader): boolean {
   return pins.some((pin) => volumes.every(({ id }) => index.generationOf(id, pin) === undefined));
 }
 
-function mountsThatAreLost({ index, ...view }: View): GcReport['lostMounts'] {
-  return view.lostMounts().map(({ id, dir, volume }) => ({ mount: id, dir, volume: index.volumeById(volume)?.name ?? null }));
+function troubledMounts(index: IndexReader, mounts: KnownMounts): Pick<GcReport, 'lostMounts' | 'unreadableMounts'> {
+  return {
+    lostMounts: lostMounts(mounts).map(({ id, dir, volume }) => ({ mount: id, dir, volume: index.volumeById(volume)?.name ?? null })),
+    unreadableMounts: mounts.unreadable.map(({ id, folder, why }) => ({ mount: id, dir: folder ?? null, why: why.message })),
+  };
 }
 
 /** Bytes of the packs that are to be deleted once nobody can refer to them any more. */

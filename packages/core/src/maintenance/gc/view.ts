@@ -1,7 +1,5 @@
-import type { Digest } from '../../hash/digest.js';
 import type { IndexReader } from '../../index/reader.js';
-import { lostMounts, mountRoots } from '../../mount/roots.js';
-import type { MountState } from '../../mount/state.js';
+import { type KnownMounts, listMounts } from '../../mount/roots.js';
 import { foreseeClearingUp } from '../../publish/foresee.js';
 import { type Leases, listLeases } from '../../publish/leases.js';
 import type { CollectParts, Pauses } from './parts.js';
@@ -10,9 +8,7 @@ import type { CollectParts, Pauses } from './parts.js';
 export interface View {
   readonly index: IndexReader;
   leases(): Leases;
-  /** Of the trees that mounts need. */
-  mountRoots(): Digest[];
-  lostMounts(): MountState[];
+  mounts(): KnownMounts;
 }
 
 /** What is given up before a collection, since somebody says that its owner is gone. */
@@ -26,8 +22,7 @@ export function viewOf({ index, layout, mountsDir, hasher }: CollectParts): View
   return {
     index,
     leases: () => listLeases(layout),
-    mountRoots: () => mountRoots(mountsDir, hasher),
-    lostMounts: () => lostMounts(mountsDir, hasher),
+    mounts: () => listMounts(mountsDir, hasher),
   };
 }
 
@@ -50,8 +45,10 @@ export async function foreseenView(
       const { alive, ...others } = left();
       return { ...others, alive: alive.map((one) => (one.id === lease.id ? { ...one, since } : one)) };
     },
-    mountRoots: () => mountRoots(mountsDir, hasher, given.mount),
-    lostMounts: () => lostMounts(mountsDir, hasher).filter(({ id }) => id !== given.mount),
+    mounts() {
+      const { states, unreadable } = listMounts(mountsDir, hasher);
+      return { states: states.filter(({ id }) => id !== given.mount), unreadable: unreadable.filter(({ id }) => id !== given.mount) };
+    },
   };
 }
 

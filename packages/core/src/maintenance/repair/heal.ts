@@ -32,8 +32,12 @@ export async function healFromStore(engine: Engine, damage: readonly Damage[], o
 function* found(damage: readonly Damage[], other: NodeSource): Generator<StagedObject> {
   for (const { kind, id } of damage) {
     // Whether a node is one of contents or of a manifest is not said: only the right kind has that digest.
-    const kinds = { chunk: [ObjectKind.chunk], node: [ObjectKind.contentNode, ObjectKind.manifestNode], snapshot: [ObjectKind.snapshot] };
-    for (const candidate of kind === 'pack' || kind === 'index' ? [] : kinds[kind]) {
+    const kinds: Partial<Record<Damage['kind'], ObjectKind[]>> = {
+      chunk: [ObjectKind.chunk],
+      node: [ObjectKind.contentNode, ObjectKind.manifestNode],
+      snapshot: [ObjectKind.snapshot],
+    };
+    for (const candidate of kinds[kind] ?? []) {
       const digest = digestFromHex(id);
       const bytes = unlessDamaged(() => other.get(candidate, digest));
       if (bytes === undefined) continue;
