@@ -1,6 +1,7 @@
 import eslint from '@eslint/js';
 import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
+import { diskDoor } from './scripts/lib/disk-door.mjs';
 import { layerRules } from './scripts/lib/layers.mjs';
 
 const CORE = 'packages/core/src';
@@ -85,6 +86,7 @@ export default defineConfig(
   // Sees a lost `this` in every function that an object of plain functions hands out.
   { files: ['test/**/*.ts', 'bench/**/*.ts'], rules: { '@typescript-eslint/unbound-method': 'off' } },
   ...layerRules(CORE),
+  diskDoor(CORE),
   only('packages/cli/src/**/*.ts', 'core'),
   only('packages/gpu-runner/src/**/*.ts', 'core'),
   only('examples/**/*.ts', 'core'),

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type State, after, PREPARATION } from '../support/operations.mjs';
-import { type Fate, fatesOf, type SimulatedFile } from './simulated-file.js';
+import type { Fate, SimulatedFile } from './simulated-file.js';
 import { type Binding, type Listing, type Outcome, SimulatedDisk, type Uncertain } from './simulated-disk.js';
 import type { Change, RecordedTrace } from './trace.js';
 
@@ -82,8 +82,8 @@ function* outcomesOf(uncertain: Uncertain[], sampling: Sampling): Generator<Outc
 
 function choicesOf(thing: Uncertain, { tears, random }: Sampling): Choice[] {
   if (thing.kind === 'file') {
-    const { file, sectors } = thing;
-    return fatesOf(sectors, tears, random).map(
+    const { file } = thing;
+    return file.fates(tears, random).map(
       (fate): Choice =>
         (outcome) =>
           void outcome.files.set(file, fate),

@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { StoreOptions } from '@cairn/core';
@@ -24,6 +24,7 @@ export class Materializer {
     for (const [path, content] of listing) {
       const to = join(dir, path);
       if (content === null) mkdirSync(to, { mode: 0o700 });
+      else if (content.target !== undefined) symlinkSync(content.target, to);
       // LMDB does write into its file.
       else if (basename(path) === 'data.mdb') copyFileSync(this.keep(content), to);
       else linkSync(this.keep(content), to);

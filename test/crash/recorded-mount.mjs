@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
 import { stateOf } from '../support/operations.mjs';
@@ -16,7 +16,7 @@ const root = join(dir, 'disk');
 const storeDir = join(root, 'store');
 const folder = join(root, 'folder');
 mkdirSync(root);
-const options = { root, trace: trace.folder, index: join(storeDir, 'index', 'data.mdb'), timed: true };
+const options = { root, trace: trace.folder, index: join(storeDir, 'index', 'data.mdb') };
 const store = await openStoreOn({ durable: true, module, options }, storeDir, { workers: 1 });
 let steps = 0;
 const step = async (work) => {
@@ -28,7 +28,8 @@ const step = async (work) => {
 const edit = (path, text) => {
   mkdirSync(dirname(join(folder, path)), { recursive: true });
   writeFileSync(join(folder, path), text);
-  trace.add({ op: 'edit', path: `folder/${path}`, text });
+  const { mtimeNs } = statSync(join(folder, path), { bigint: true });
+  trace.add({ op: 'edit', path: `folder/${path}`, text, mtimeNs: String(mtimeNs) });
 };
 const commit = (volume, message, files) =>
   step(async () => {

@@ -15,12 +15,21 @@ class Folder {
   readonly names = new Map<string, Binding>();
 }
 
-type Node = SimulatedFile | Folder;
+/** Whole or not there: file systems keep where it leads with its name. */
+class Link {
+  readonly content: Content;
+
+  constructor(target: string) {
+    this.content = { digest: `-> ${target}`, bytes: Buffer.alloc(0), target };
+  }
+}
+
+type Node = SimulatedFile | Folder | Link;
 
 /** Something that is not certain: where a name leads, or what of a file's bytes is there. */
 export type Uncertain =
   | { readonly kind: 'name'; readonly path: string; readonly binding: Binding; readonly choices: number }
-  | { readonly kind: 'file'; readonly file: SimulatedFile; readonly sectors: number };
+  | { readonly kind: 'file'; readonly file: SimulatedFile };
 
 /** How the uncertain things turned out; what is not named was kept. */
 export interface Outcome {
@@ -58,8 +67,14 @@ export class SimulatedDisk {
         this.bind(entry.path, file);
         return true;
       }
+      case 'open':
+        this.files.set(entry.file, this.find(entry.path) as SimulatedFile);
+        return false;
       case 'write':
         this.files.get(entry.file)!.write(this.trace.bytes(entry.bytes), entry.at);
+        return true;
+      case 'time':
+        this.files.get(entry.file)!.setTime(BigInt(entry.mtimeNs));
         return true;
       case 'sync':
         this.beginSync(entry.id, this.files.get(entry.file)!);
@@ -67,17 +82,23 @@ export class SimulatedDisk {
       case 'sync-folder':
         this.beginFolderSync(entry.id, this.folder(entry.path));
         return false;
+      case 'sync-source':
+        this.beginSourceSync(entry.id, this.find(entry.path));
+        return false;
       case 'synced':
+      case 'source-synced':
       case 'folder-synced':
         this.begun.get(entry.id)?.();
         return this.begun.delete(entry.id);
       case 'mkdir':
-      case 'adopt-folder':
         if (this.find(entry.path) !== null) return false;
         this.bind(entry.path, new Folder());
         return true;
       case 'adopt':
-        return this.adopt(entry.path, this.trace.bytes(entry.bytes), entry);
+        return this.adopt(entry.path, this.trace.bytes(entry.bytes));
+      case 'symlink':
+        this.bind(entry.path, new Link(entry.target));
+        return true;
       case 'link':
         this.bind(entry.to, this.find(entry.path));
         return true;
@@ -92,7 +113,7 @@ export class SimulatedDisk {
         this.replaceIndex(entry.path, this.trace.bytes(entry.bytes));
         return true;
       case 'edit':
-        this.edit(entry.path, Buffer.from(entry.text));
+        this.edit(entry.path, Buffer.from(entry.text), BigInt(entry.mtimeNs));
         return true;
       case 'done':
         this.writeBack();
@@ -112,9 +133,9 @@ export class SimulatedDisk {
         if (versions.size > 1) found.push({ kind: 'name', path: at, binding, choices: binding.versions.length });
         for (const node of versions) {
           if (node instanceof Folder) visit(node, at);
-          else if (node?.isPending === true && !files.has(node)) {
+          else if (node instanceof SimulatedFile && node.isPending && !files.has(node)) {
             files.add(node);
-            found.push({ kind: 'file', file: node, sectors: node.pendingSectors });
+            found.push({ kind: 'file', file: node });
           }
         }
       }
@@ -132,7 +153,8 @@ export class SimulatedDisk {
         if (node instanceof Folder) {
           listing.set(at, null);
           visit(node, at);
-        } else if (node) listing.set(at, node.content(files.get(node) ?? 'kept'));
+        } else if (node instanceof Link) listing.set(at, node.content);
+        else if (node) listing.set(at, node.content(files.get(node) ?? 'kept'));
       }
     };
     visit(this.root, '');
@@ -144,6 +166,14 @@ export class SimulatedDisk {
     this.begun.set(id, () => file.settle(Math.min(sectors, file.pendingSectors)));
   }
 
+  private beginSourceSync(id: string, file: Node | null): void {
+    if (!(file instanceof SimulatedFile)) return;
+    const version = file.version;
+    this.begun.set(id, () => {
+      if (file.version === version) file.settle();
+    });
+  }
+
   private beginFolderSync(id: string, folder: Folder | null): void {
     if (folder === null) return;
     const covered = [...folder.names].map(([name, binding]) => ({ name, binding, last: lastOf(binding) }));
@@ -152,21 +182,25 @@ export class SimulatedDisk {
     });
   }
 
-  private adopt(path: string, bytes: Buffer, { synced, mtimeNs }: { synced: boolean; mtimeNs?: string }): boolean {
+  private adopt(path: string, bytes: Buffer): boolean {
     if (this.find(path) !== null) return false;
-    const file = new SimulatedFile(mtimeNs === undefined ? undefined : BigInt(mtimeNs));
-    file.write(bytes, 0);
-    if (synced) file.settle();
+    const file = new SimulatedFile();
+    file.replace(bytes);
     this.bind(path, file);
     return true;
   }
 
-  /** A user's edit of a mounted folder. That programs sync what they write is not what is looked at here. */
-  private edit(path: string, bytes: Buffer): void {
+  /**
+   * A user's edit of a mounted folder, which no program has synced: it is there as a whole, or what was there before. That it may be
+   * torn, too, is the user's own risk until a mount commits it.
+   */
+  private edit(path: string, bytes: Buffer, mtimeNs: bigint): void {
+    const there = this.find(path);
+    if (there instanceof SimulatedFile) return there.edit(bytes, mtimeNs);
     const file = new SimulatedFile();
     file.replace(bytes);
-    const folder = this.folderFor(dirname(path));
-    folder.names.set(basename(path), { versions: [file], dropped: 0, age: 0 });
+    file.setTime(mtimeNs);
+    this.bind(path, file);
   }
 
   private replaceIndex(path: string, bytes: Buffer): void {
@@ -183,7 +217,7 @@ export class SimulatedDisk {
         if (binding.versions.length > 1 && ++binding.age > WRITTEN_BACK_AFTER) settle(folder, name, binding, lastOf(binding));
         const node = binding.versions.at(-1);
         if (node instanceof Folder) visit(node);
-        else if (node?.isPending === true && ++node.age > WRITTEN_BACK_AFTER) node.settle();
+        else if (node instanceof SimulatedFile && node.isPending && ++node.age > WRITTEN_BACK_AFTER) node.settle();
       }
     };
     visit(this.root);
@@ -199,12 +233,12 @@ export class SimulatedDisk {
     }
   }
 
-  /** Folders of a mount are made past the disk, and a mount makes anew what of them is lost. */
+  /** A user's edit comes with the folders that it takes. */
   private folderFor(path: string): Folder {
     const there = this.folder(path);
     if (there !== null) return there;
     const made = new Folder();
-    this.folderFor(dirname(path)).names.set(basename(path), { versions: [made], dropped: 0, age: 0 });
+    this.bind(path, made);
     return made;
   }
 

@@ -9,6 +9,8 @@ export interface Content {
   readonly bytes: Buffer;
   /** When it was written, where that matters. */
   readonly mtimeNs?: bigint;
+  /** Of a symlink: where it leads. */
+  readonly target?: string;
 }
 
 /** Bytes that were written to a file and may be on the disk, or not; parts of one sector each. */
@@ -28,19 +30,23 @@ export type Fate = 'lost' | 'zeros' | 'kept' | `torn ${number}` | `late ${number
 export class SimulatedFile {
   /** Changes acknowledged since it was written to last. */
   age = 0;
+  /** Grows with each change. */
+  version = 0;
   private stable: Buffer = Buffer.alloc(0);
   private pieces: Piece[] = [];
+  private edited: { bytes: Buffer; mtimeNs: bigint } | undefined;
   private readonly made = new Map<Fate, Content>();
-  /** File systems keep times without the bytes. */
-  private readonly mtimeNs: bigint | undefined;
-
-  constructor(mtimeNs?: bigint) {
-    this.mtimeNs = mtimeNs;
-  }
+  /** File systems keep times without the bytes, with the name. */
+  private mtimeNs: bigint | undefined;
 
   /** Whether anything of it could be lost. */
   get isPending(): boolean {
-    return this.pieces.length > 0;
+    return this.pieces.length > 0 || this.edited !== undefined;
+  }
+
+  /** The fates worth looking at: all that are simple, and `more` by chance. */
+  fates(more: number, random: (limit: number) => number): Fate[] {
+    return this.edited === undefined ? fatesOf(this.pendingSectors, more, random) : ['kept', 'lost'];
   }
 
   get pendingSectors(): number {
@@ -53,12 +59,27 @@ export class SimulatedFile {
       this.pieces.push({ at: at + done, bytes: bytes.subarray(done, done + length) });
       done += length;
     }
-    this.age = 0;
-    this.made.clear();
+    this.changed();
+  }
+
+  setTime(mtimeNs: bigint): void {
+    this.mtimeNs = mtimeNs;
+    this.changed();
+  }
+
+  /** Another version, which is there as a whole after a crash, with its time, or not at all. */
+  edit(bytes: Buffer, mtimeNs: bigint): void {
+    this.settle();
+    this.edited = { bytes, mtimeNs };
+    this.changed();
   }
 
   /** The first `sectors` pending ones are on the disk for good. */
   settle(sectors = this.pieces.length): void {
+    if (this.edited !== undefined) {
+      this.mtimeNs = this.edited.mtimeNs;
+      return this.replace(this.edited.bytes);
+    }
     if (sectors === 0) return;
     const last = this.pieces.slice(0, sectors);
     this.stable = apply(this.stable, last, true, () => true);
@@ -70,14 +91,15 @@ export class SimulatedFile {
   replace(bytes: Buffer): void {
     this.stable = bytes;
     this.pieces = [];
+    this.edited = undefined;
     this.made.clear();
   }
 
   content(fate: Fate): Content {
     const known = this.made.get(this.isPending ? fate : 'kept');
     if (known !== undefined) return known;
-    const bytes = this.isPending ? this.bytesOf(fate) : this.stable;
-    const { mtimeNs } = this;
+    const isEdit = this.edited !== undefined && fate === 'kept';
+    const { bytes, mtimeNs }: { bytes: Buffer; mtimeNs?: bigint } = isEdit ? this.edited! : { bytes: this.bytesOf(fate), ...this.time };
     const digest = createHash('sha256')
       .update(bytes)
       .update(String(mtimeNs ?? ''))
@@ -88,8 +110,19 @@ export class SimulatedFile {
     return content;
   }
 
+  private get time(): { mtimeNs?: bigint } {
+    return this.mtimeNs === undefined ? {} : { mtimeNs: this.mtimeNs };
+  }
+
+  private changed(): void {
+    this.age = 0;
+    this.version++;
+    this.made.clear();
+  }
+
   private bytesOf(fate: Fate): Buffer {
     const { stable, pieces } = this;
+    if (pieces.length === 0) return stable;
     const [kind, text] = fate.split(' ');
     const number = Number(text);
     switch (kind) {
@@ -119,8 +152,7 @@ function apply(stable: Buffer, pieces: readonly Piece[], whole: boolean, kept: (
   return bytes;
 }
 
-/** The fates worth looking at of a file with so many pending sectors: all that are simple, and `more` by chance. */
-export function fatesOf(sectors: number, more: number, random: (limit: number) => number): Fate[] {
+function fatesOf(sectors: number, more: number, random: (limit: number) => number): Fate[] {
   const fates = new Set<Fate>(['kept', 'lost', 'zeros']);
   if (sectors > 1) {
     for (const at of new Set([1, sectors >> 1, sectors - 1])) fates.add(`torn ${at}`).add(`late ${at}`);

@@ -11,15 +11,18 @@ export type Change =
 
 /** One line of a trace: see `tracing-disk.mjs`. `bytes` names what was written. */
 export type TraceEntry =
-  | { op: 'create'; path: string; file: string }
+  | { op: 'create' | 'open'; path: string; file: string }
   | { op: 'write'; file: string; at: number; bytes: string }
   | { op: 'sync' | 'synced'; file: string; id: string }
-  | { op: 'mkdir' | 'adopt-folder' | 'unlink'; path: string }
-  | { op: 'adopt'; path: string; bytes: string; synced: boolean; mtimeNs?: string }
+  | { op: 'time'; file: string; mtimeNs: string }
+  | { op: 'mkdir' | 'unlink'; path: string }
+  | { op: 'adopt'; path: string; bytes: string }
+  | { op: 'symlink'; path: string; target: string }
   | { op: 'rename' | 'link'; path: string; to: string }
   | { op: 'sync-folder' | 'folder-synced'; path: string; id: string; made?: true }
+  | { op: 'sync-source' | 'source-synced'; path: string; id: string }
   | { op: 'index'; path: string; bytes: string }
-  | { op: 'edit'; path: string; text: string }
+  | { op: 'edit'; path: string; text: string; mtimeNs: string }
   | { op: 'try'; change: Change }
   | { op: 'done'; change: Change; state?: State };
 
@@ -39,17 +42,18 @@ export function readTrace(folder: string): RecordedTrace {
 }
 
 /** Which syncs a disk leaves out. */
-export type SyncFilter = (sync: { folder: string } | { file: string }) => boolean;
+export type SyncFilter = (sync: { folder: string } | { file: string } | { source: string }) => boolean;
 
 /**
  * The same run on a disk that does nothing when it is asked for certain syncs; `from` is where it first differs. `file` is the path
- * under which a file was made, `folder` that of a folder.
+ * under which a file was made, `folder` that of a folder, `source` that of a file that somebody else wrote.
  */
 export function withoutSyncs(trace: RecordedTrace, leftOut: SyncFilter): RecordedTrace & { from: number } {
   const paths = new Map<string, string>();
   const isLeftOut = (entry: TraceEntry): boolean => {
     if (entry.op === 'create') paths.set(entry.file, entry.path);
     if (entry.op === 'sync' || entry.op === 'synced') return leftOut({ file: paths.get(entry.file)! });
+    if (entry.op === 'sync-source' || entry.op === 'source-synced') return leftOut({ source: entry.path });
     return (entry.op === 'sync-folder' || entry.op === 'folder-synced') && leftOut({ folder: entry.path });
   };
   const kept = trace.entries.map((entry) => !isLeftOut(entry));

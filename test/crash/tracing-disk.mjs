@@ -1,5 +1,6 @@
-import { copyFileSync, existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { handOn } from '../support/hand-on.mjs';
 import { Trace } from './trace-file.mjs';
 
 /**
@@ -9,27 +10,16 @@ import { Trace } from './trace-file.mjs';
  * A change is written down when it has happened, a sync when it begins and when it is done: it covers what was written down
  * before it began, which is never more than what the real one covers.
  *
- * Options: `root`, the folder that paths are told in · `trace`, see `Trace` · `index`, path of the index's data file ·
- * `timed`: true when the times of files that come from elsewhere are told as well
+ * Options: `root`, the folder that paths are told in · `trace`, see `Trace` · `index`, path of the index's data file
  */
-export default function tracingDisk(inner, { root, trace: folder, index, timed = false }) {
+export default function tracingDisk(inner, { root, trace: folder, index }) {
   const trace = new Trace(folder);
   const told = (path) => relative(root, path);
-  /** Paths that this thread made through this disk; what others made is found in the trace all the same. */
-  const made = new Set();
 
-  /** A file that was not made through this disk, as a restored one: its bytes are what they are now, and nobody has synced them. */
-  const adopt = (path, synced) => {
-    if (made.has(path)) return;
-    const stat = lstatSync(path, { throwIfNoEntry: false, bigint: true });
-    if (stat?.isDirectory() === true) {
-      trace.add({ op: 'adopt-folder', path: told(path) });
-      // Only LMDB makes folders of its own, and syncs what it writes.
-      for (const name of readdirSync(path)) if (name !== 'lock.mdb') adopt(join(path, name), true);
-    } else if (stat?.isFile() === true) {
-      const times = timed ? { mtimeNs: String(stat.mtimeNs) } : {};
-      trace.add({ op: 'adopt', path: told(path), bytes: trace.keep(readFileSync(path)), synced, ...times });
-    }
+  /** LMDB's file in a folder is not made through this disk; LMDB syncs what it writes. */
+  const adopt = (path) => {
+    const data = join(path, 'data.mdb');
+    if (existsSync(data)) trace.add({ op: 'adopt', path: told(data), bytes: trace.keep(readFileSync(data)) });
   };
   const recordIndex = () => {
     const name = trace.unique();
@@ -39,21 +29,25 @@ export default function tracingDisk(inner, { root, trace: folder, index, timed =
   const sync = (path) => {
     // Whoever syncs the folder of a new index wants its name to last.
     if (path === dirname(index) && existsSync(index)) recordIndex();
-    else if (existsSync(join(path, 'data.mdb'))) adopt(join(path, 'data.mdb'), true);
+    else adopt(path);
     const id = trace.unique();
     trace.add({ op: 'sync-folder', path: told(path), id });
     inner.syncDirectory(path);
     trace.add({ op: 'folder-synced', path: told(path), id });
   };
 
+  /** `op`: 'create', or 'open' for one that was made before, by whichever thread. */
+  const traced = (op, file) => {
+    const id = trace.unique();
+    trace.add({ op, path: told(file.path), file: id });
+    return new TracedFile(file, id, trace);
+  };
+
   return {
-    create(path) {
-      const file = inner.create(path);
-      const id = trace.unique();
-      made.add(path);
-      trace.add({ op: 'create', path: told(path), file: id });
-      return new TracedFile(file, id, trace);
-    },
+    ...handOn(inner),
+    create: (path, mode) => traced('create', inner.create(path, mode)),
+    open: (path) => traced('open', inner.open(path)),
+    attach: (path, fd) => traced('open', inner.attach(path, fd)),
     /** The real one syncs the parents of what it makes, which is part of its promise. */
     mkdir(path) {
       const missing = [];
@@ -66,24 +60,38 @@ export default function tracingDisk(inner, { root, trace: folder, index, timed =
         trace.add({ op: 'folder-synced', path: told(dirname(folder)), id, made: true });
       }
     },
+    makeFolder(path, mode) {
+      inner.makeFolder(path, mode);
+      trace.add({ op: 'mkdir', path: told(path) });
+    },
+    removeFolder(path) {
+      inner.removeFolder(path);
+      trace.add({ op: 'unlink', path: told(path) });
+    },
+    symlink(target, path) {
+      inner.symlink(target, path);
+      trace.add({ op: 'symlink', path: told(path), target });
+    },
     rename(from, to) {
-      adopt(from, false);
+      adopt(from);
       inner.rename(from, to);
-      if (made.delete(from)) made.add(to);
       trace.add({ op: 'rename', path: told(from), to: told(to) });
     },
     link(from, to) {
-      adopt(from, false);
       inner.link(from, to);
-      if (made.has(from)) made.add(to);
       trace.add({ op: 'link', path: told(from), to: told(to) });
     },
     unlink(path) {
       inner.unlink(path);
-      made.delete(path);
       trace.add({ op: 'unlink', path: told(path) });
     },
     syncDirectory: sync,
+    async syncSource(path, fd) {
+      const id = trace.unique();
+      trace.add({ op: 'sync-source', path: told(path), id });
+      await inner.syncSource(path, fd);
+      trace.add({ op: 'source-synced', path: told(path), id });
+    },
     indexCommitted: recordIndex,
   };
 }
@@ -97,6 +105,15 @@ class TracedFile {
 
   get path() {
     return this.inner.path;
+  }
+
+  get fd() {
+    return this.inner.fd;
+  }
+
+  setTimeSync(mtimeNs) {
+    this.inner.setTimeSync(mtimeNs);
+    this.trace.add({ op: 'time', file: this.id, mtimeNs: String(mtimeNs) });
   }
 
   writeSync(bytes, position) {

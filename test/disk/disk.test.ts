@@ -4,7 +4,9 @@ import { pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Disk } from '../../packages/core/src/disk/disk.js';
 import { openDisk } from '../../packages/core/src/disk/open-disk.js';
+import { makeFolders, makeTemporaryFolder, removeTree } from '../../packages/core/src/disk/trees.js';
 import { isCairnError } from '../../packages/core/src/errors.js';
+import { failureOf } from '../support/failures.js';
 import { KINDS, type FaultyDiskOptions } from '../support/faulty-disk.mjs';
 import { pageMemory } from '../support/page-memory.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -137,6 +139,69 @@ describe('the disk of this machine', () => {
     file.closeSync();
   });
 
+  it('files and folders of users get the modes that their umask leaves, and times', async () => {
+    const disk = await openDisk({ durable: true });
+    const dir = join(tempDir(), 'a', 'b');
+    const umask = process.umask();
+    makeFolders(disk, dir);
+    makeFolders(disk, dir);
+    const file = disk.create(join(dir, 'f'), 0o777);
+    file.setTimeSync(1_600_000_000_123_456_789n);
+    file.closeSync();
+    const stat = fs.statSync(file.path, { bigint: true });
+    expect(Number(stat.mode) & 0o777).toBe(0o777 & ~umask);
+    expect(stat.mtimeNs / 1_000_000n).toBe(1_600_000_000_123n);
+    expect(fs.statSync(join(dir, '..')).mode & 0o777).toBe(0o777 & ~umask);
+    disk.chmod(file.path, 0o640);
+    expect(fs.statSync(file.path).mode & 0o777).toBe(0o640);
+    expect(() => makeFolders(disk, file.path)).toThrow(expect.objectContaining({ code: 'EEXIST' }));
+    expect(() => makeFolders(disk, join(file.path, 'x'))).toThrow(expect.objectContaining({ code: 'ENOTDIR' }));
+    expect(fs.statSync(makeTemporaryFolder(disk, join(dir, 't-'))).mode & 0o777).toBe(0o700);
+  });
+
+  it('a file that is there is written to further, by its name or a descriptor of another thread, and never through a symlink', async () => {
+    const disk = await openDisk({ durable: true });
+    const dir = tempDir();
+    const file = disk.create(join(dir, 'f'));
+    file.writeSync(Buffer.from('1.3.'), 0);
+    const attached = disk.attach(file.path, file.fd);
+    attached.writeSync(Buffer.from('2'), 1);
+    attached.closeSync();
+    file.writeSync(Buffer.from('4'), 3);
+    file.closeSync();
+    const again = disk.open(file.path);
+    again.writeSync(Buffer.from('5'), 4);
+    again.closeSync();
+    expect(fs.readFileSync(file.path, 'utf8')).toBe('12345');
+    disk.symlink(file.path, join(dir, 'link'));
+    expect(() => disk.open(join(dir, 'link'))).toThrow(expect.objectContaining({ code: 'EINVAL' }));
+    expect(() => disk.create(join(dir, 'link'))).toThrow(expect.objectContaining({ code: 'EEXIST' }));
+  });
+
+  it('a tree is removed with all that is in it, and not what its links lead to', async () => {
+    const disk = await openDisk({ durable: true });
+    const dir = tempDir();
+    makeFolders(disk, join(dir, 'tree', 'a', 'b'));
+    makeFolders(disk, join(dir, 'elsewhere'));
+    for (const path of ['tree/f', 'tree/a/b/g', 'elsewhere/kept']) fs.writeFileSync(join(dir, path), 'x');
+    disk.symlink(join(dir, 'elsewhere'), join(dir, 'tree', 'a', 'link'));
+    disk.symlink(join(dir, 'nowhere'), join(dir, 'tree', 'dangling'));
+    removeTree(disk, join(dir, 'tree'));
+    removeTree(disk, join(dir, 'tree'));
+    expect(fs.readdirSync(dir)).toEqual(['elsewhere']);
+    expect(fs.readdirSync(join(dir, 'elsewhere'))).toEqual(['kept']);
+  });
+
+  it('what others wrote is synced also where nothing else is', async () => {
+    const disk = await openDisk({ durable: false });
+    const path = join(tempDir(), 'f');
+    fs.writeFileSync(path, 'x');
+    const fd = fs.openSync(path, 'r');
+    await disk.syncSource(path, fd);
+    fs.closeSync(fd);
+    await expect(disk.syncSource(path, 1 << 20)).rejects.toMatchObject({ code: 'EBADF' });
+  });
+
   it('errors say what was being done, to which path', async () => {
     const disk = await openDisk({ durable: true });
     const open = vi.spyOn(fs, 'openSync').mockImplementation(() => {
@@ -151,57 +216,49 @@ describe('the disk of this machine', () => {
 
 describe('the faulty disk of the tests', () => {
   /** Uses every kind of call once. */
-  function everyCall(disk: Disk, dir: string): void {
+  async function everyCall(disk: Disk, dir: string): Promise<void> {
     disk.mkdir(join(dir, 'sub'));
     const file = disk.create(join(dir, 'sub', 'f'));
     try {
       file.writeSync(Buffer.from('12345678'), 0);
+      file.setTimeSync(0n);
       file.syncSync();
+      await disk.syncSource(file.path, file.fd);
     } finally {
       file.closeSync();
     }
+    fs.closeSync(disk.open(file.path).fd);
     disk.link(file.path, join(dir, 'sub', 'g'));
     disk.rename(file.path, join(dir, 'sub', 'h'));
     disk.syncDirectory(join(dir, 'sub'));
     disk.unlink(join(dir, 'sub', 'g'));
+    disk.chmod(join(dir, 'sub', 'h'), 0o400);
+    disk.symlink('h', join(dir, 'sub', 'i'));
+    disk.makeFolder(join(dir, 'sub', 'j'));
+    disk.removeFolder(join(dir, 'sub', 'j'));
   }
 
   it('fails exactly the N-th call, with the error that a real disk raises, until no fault fires', async () => {
     for (let failAt = 1; failAt <= KINDS.length; failAt++) {
       const disk = await faulty({ failAt, error: 'ENOSPC' });
-      expect(
-        isCairnError(
-          caught(() => everyCall(disk, tempDir())),
-          'ENOSPC',
-        ),
-      ).toBe(true);
+      expect(isCairnError(await failureOf(everyCall(disk, tempDir())), 'ENOSPC')).toBe(true);
     }
-    everyCall(await faulty({ failAt: KINDS.length + 1, error: 'ENOSPC' }), tempDir());
+    await everyCall(await faulty({ failAt: KINDS.length + 1, error: 'ENOSPC' }), tempDir());
   });
 
   it('counts only the kinds asked for, over all threads that share the counter', async () => {
     const counter = new SharedArrayBuffer(4);
     const options: FaultyDiskOptions = { failAt: 2, error: 'EIO', kinds: ['sync'], counter };
-    everyCall(await faulty(options), tempDir());
+    await everyCall(await faulty(options), tempDir());
     const disk = await faulty(options);
-    expect(
-      isCairnError(
-        caught(() => everyCall(disk, tempDir())),
-        'EIO',
-      ),
-    ).toBe(true);
+    expect(isCairnError(await failureOf(everyCall(disk, tempDir())), 'EIO')).toBe(true);
     expect(new Int32Array(counter)[0]).toBe(2);
   });
 
   it('a short write leaves half of the bytes behind', async () => {
     const dir = tempDir();
     const disk = await faulty({ failAt: 1, error: 'short', kinds: ['write'] });
-    expect(
-      isCairnError(
-        caught(() => everyCall(disk, dir)),
-        'ENOSPC',
-      ),
-    ).toBe(true);
+    expect(isCairnError(await failureOf(everyCall(disk, dir)), 'ENOSPC')).toBe(true);
     expect(fs.readFileSync(join(dir, 'sub', 'f'), 'utf8')).toBe('1234');
   });
 

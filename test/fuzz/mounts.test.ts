@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe } from 'vitest';
 import { createHasher } from '../../packages/core/src/hash/blake3.js';
 import { digestToHex } from '../../packages/core/src/hash/digest.js';
+import { openDisk } from '../../packages/core/src/disk/open-disk.js';
 import { ControlServer } from '../../packages/core/src/mount/control-server.js';
 import { readFolderId } from '../../packages/core/src/mount/folder-id.js';
 import { livingOwner } from '../../packages/core/src/mount/owner.js';
@@ -155,7 +156,7 @@ describe('what processes say over the socket of a mount', () => {
       asked.push(options);
       return { answered: true } as never;
     };
-    server = await ControlServer.listen(dir, { commit: answer, reload: answer, status: answer });
+    server = await ControlServer.listen(await openDisk({ durable: false }), dir, { commit: answer, reload: answer, status: answer });
   });
   afterAll(() => server.close());
 

@@ -67,7 +67,8 @@ export function sharedEngine(): () => TestEngine {
 async function makeEngine(dir: string, options: { workers?: number; disk?: DiskSpec }): Promise<TestEngine> {
   const { workers = 2, disk = { durable: false } } = options;
   const layout = new StoreLayout(dir);
-  createStoreFolders(await openDisk({ durable: false }), layout);
+  const ownDisk = await openDisk({ durable: false });
+  createStoreFolders(ownDisk, layout);
   mkdirSync(layout.indexDir, { recursive: true });
   const hasher = createHasher('auto');
   const environment = IndexEnvironment.open(layout.indexDir, { durable: false });
@@ -84,7 +85,7 @@ async function makeEngine(dir: string, options: { workers?: number; disk?: DiskS
     { id: '1'.repeat(32), pendingEpoch: null },
   );
   const ingest = new Ingest({ workers: pool, publisher, claims });
-  const data = new DataReader({ workers: pool, index, layout, hasher });
+  const data = new DataReader({ workers: pool, disk: ownDisk, index, layout, hasher });
   const close = async (): Promise<void> => {
     await pool.close();
     await publisher.close();

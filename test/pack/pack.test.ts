@@ -21,6 +21,7 @@ import { writePackSync, type PackInput } from '../../packages/core/src/pack/smal
 import { createStoreFolders } from '../../packages/core/src/pack/store-format.js';
 import { StoreLayout } from '../../packages/core/src/pack/store-layout.js';
 import type { FaultyDiskOptions } from '../support/faulty-disk.mjs';
+import { handOn } from '../support/hand-on.mjs';
 import { pageMemory } from '../support/page-memory.js';
 import { tempDir } from '../support/temp-dir.js';
 
@@ -488,11 +489,14 @@ function isDamage(id: PackId): Error {
 function recording(disk: Disk, calls: string[], root: string): Disk {
   const name = (path: string): string => path.slice(root.length + 1);
   return {
+    ...handOn(disk),
     create(path) {
       calls.push('create');
       const file = disk.create(path);
       return {
+        ...handOn(file),
         path,
+        fd: file.fd,
         writeSync: (bytes, position) => (calls.push('write'), file.writeSync(bytes, position)),
         write: (bytes, position) => (calls.push('write'), file.write(bytes, position)),
         syncSync: () => (calls.push('sync'), file.syncSync()),

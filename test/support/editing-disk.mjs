@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { handOn } from './hand-on.mjs';
 
 /**
  * A disk on which somebody is quicker: just when a mount sets a file aside, another program edits it, or opens it for writing.
@@ -24,11 +25,8 @@ export default function editingDisk(inner, { moment, text }) {
     if (isAside && moment === 'after') fs.appendFileSync(to, text);
   };
   return {
-    create: (path) => inner.create(path),
-    mkdir: (path) => inner.mkdir(path),
+    ...handOn(inner),
     rename: (from, to) => around(from, to, () => inner.rename(from, to)),
     link: (from, to) => around(from, to, () => inner.link(from, to)),
-    unlink: (path) => inner.unlink(path),
-    syncDirectory: (path) => inner.syncDirectory(path),
   };
 }

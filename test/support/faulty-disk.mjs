@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import os from 'node:os';
+import { handOn } from './hand-on.mjs';
 
 /**
  * A disk on which one call fails, or the process dies: `DiskSpec.module` of the tests. Plain JavaScript, so that
@@ -18,7 +19,24 @@ import os from 'node:os';
  * - `counter`     SharedArrayBuffer of 4 bytes: one count for all threads that share it
  * - `counterFile` path: one count for all processes, a byte a call; survives a kill
  */
-export const KINDS = ['create', 'write', 'sync', 'close', 'mkdir', 'rename', 'link', 'unlink', 'syncDirectory'];
+export const KINDS = [
+  ...[
+    'create',
+    'reopen',
+    'write',
+    'sync',
+    'setTime',
+    'close',
+    'mkdir',
+    'makeFolder',
+    'removeFolder',
+    'symlink',
+    'rename',
+    'link',
+    'unlink',
+  ],
+  ...['chmod', 'syncDirectory', 'syncSource'],
+];
 export const READS = ['open', 'read', 'list'];
 
 export default function faultyDisk(inner, options, wrapIoError, reads) {
@@ -52,12 +70,22 @@ export default function faultyDisk(inner, options, wrapIoError, reads) {
   const placed = (from) => {
     if (failed.has(from) && options.broken !== undefined) Atomics.add(new Int32Array(options.broken), 0, 1);
   };
-  const create = (path) => new FaultyFile(inner.create(path), fault, raise, () => failed.add(path));
+  const faulty = (file) => new FaultyFile(file, fault, raise, () => failed.add(file.path));
 
   if (READS.some((kind) => kinds.has(kind))) failReads(reads, fault);
   return {
-    create: (path) => guarded('create', path, () => (exempt(path) ? inner.create(path) : create(path))),
-    mkdir: (path) => guarded('mkdir', path, () => inner.mkdir(path)),
+    ...handOn(inner),
+    create: (path, mode) => guarded('create', path, () => (exempt(path) ? inner.create(path, mode) : faulty(inner.create(path, mode)))),
+    open: (path) => guarded('reopen', path, () => faulty(inner.open(path))),
+    attach: (path, fd) => faulty(inner.attach(path, fd)),
+    ...Object.fromEntries(
+      ['mkdir', 'makeFolder', 'removeFolder', 'unlink', 'chmod', 'syncDirectory'].map((kind) => [
+        kind,
+        (path, mode) => guarded(kind, path, () => inner[kind](path, mode)),
+      ]),
+    ),
+    symlink: (target, path) => guarded('symlink', path, () => inner.symlink(target, path)),
+    syncSource: async (path, fd) => guarded('syncSource', path, () => inner.syncSource(path, fd)),
     rename(from, to) {
       guarded('rename', to, () => inner.rename(from, to));
       placed(from);
@@ -66,8 +94,6 @@ export default function faultyDisk(inner, options, wrapIoError, reads) {
       guarded('link', to, () => inner.link(from, to));
       placed(from);
     },
-    unlink: (path) => guarded('unlink', path, () => inner.unlink(path)),
-    syncDirectory: (path) => guarded('syncDirectory', path, () => inner.syncDirectory(path)),
   };
 }
 
@@ -142,6 +168,15 @@ class FaultyFile {
   async sync() {
     this.attempt('sync');
     await this.inner.sync();
+  }
+
+  get fd() {
+    return this.inner.fd;
+  }
+
+  setTimeSync(mtimeNs) {
+    this.attempt('setTime');
+    this.inner.setTimeSync(mtimeNs);
   }
 
   /** A close that fails has closed all the same, as on Linux. */

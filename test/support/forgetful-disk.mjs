@@ -1,37 +1,13 @@
+import { handOn } from './hand-on.mjs';
+
 /** A disk that says that it has synced, and has not: `DiskSpec.module` of the tests. What a power cut leaves of it is no store. */
 export default function forgetfulDisk(inner) {
+  const forgetful = (file) => ({ ...handOn(file), path: file.path, fd: file.fd, syncSync() {}, async sync() {} });
   return {
-    create: (path) => new ForgetfulFile(inner.create(path)),
-    mkdir: (path) => inner.mkdir(path),
-    rename: (from, to) => inner.rename(from, to),
-    link: (from, to) => inner.link(from, to),
-    unlink: (path) => inner.unlink(path),
-    syncDirectory: () => {},
+    ...handOn(inner),
+    create: (...args) => forgetful(inner.create(...args)),
+    open: (...args) => forgetful(inner.open(...args)),
+    syncDirectory() {},
+    async syncSource() {},
   };
-}
-
-class ForgetfulFile {
-  constructor(inner) {
-    this.inner = inner;
-  }
-
-  get path() {
-    return this.inner.path;
-  }
-
-  writeSync(bytes, position) {
-    this.inner.writeSync(bytes, position);
-  }
-
-  write(bytes, position) {
-    return this.inner.write(bytes, position);
-  }
-
-  syncSync() {}
-
-  async sync() {}
-
-  closeSync() {
-    this.inner.closeSync();
-  }
 }

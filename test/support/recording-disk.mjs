@@ -1,12 +1,14 @@
 import { appendFileSync } from 'node:fs';
+import { handOn } from './hand-on.mjs';
 
 /** A disk that writes down its calls: `DiskSpec.module` of the tests. Each is a line of `options.log`: the call and its path, the new one where there are two. */
 export default function recordingDisk(inner, { log }) {
-  const recorded =
-    (call) =>
+  const recorded = ([name, call]) => [
+    name,
     (...args) => {
-      appendFileSync(log, `${call} ${['rename', 'link'].includes(call) ? args[1] : args[0]}\n`);
-      return inner[call](...args);
-    };
-  return Object.fromEntries(['create', 'mkdir', 'rename', 'link', 'unlink', 'syncDirectory'].map((call) => [call, recorded(call)]));
+      appendFileSync(log, `${name} ${['rename', 'link', 'symlink'].includes(name) ? args[1] : args[0]}\n`);
+      return call(...args);
+    },
+  ];
+  return Object.fromEntries(Object.entries(handOn(inner)).map(recorded));
 }

@@ -1,8 +1,10 @@
 import { ESLint } from 'eslint';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+// @ts-expect-error: a plain script, without declarations
+import { EXCEPTIONS } from '../../scripts/lib/disk-door.mjs';
 // @ts-expect-error: a plain script, without declarations
 import { LAYERS as layers } from '../../scripts/lib/layers.mjs';
 
@@ -16,10 +18,12 @@ beforeAll(() => {
 });
 
 /** Messages of the import rule for `code`, as if it stood in that existing file. */
-async function importErrors(file: string, code: string): Promise<string[]> {
+const importErrors = (file: string, code: string): Promise<string[]> => errorsOf('no-restricted-imports', file, code);
+
+async function errorsOf(rule: string, file: string, code: string): Promise<string[]> {
   const [result] = await eslint.lintText(code, { filePath: join(ROOT, file) });
   expect(result?.messages.filter((message) => message.fatal)).toEqual([]);
-  return (result?.messages ?? []).filter((message) => message.ruleId === 'no-restricted-imports').map((message) => message.message);
+  return (result?.messages ?? []).filter((message) => message.ruleId === rule).map((message) => message.message);
 }
 
 describe('imports in @cairn/core point downward only', () => {
@@ -48,6 +52,37 @@ describe('imports in @cairn/core point downward only', () => {
       .filter((entry) => entry.isDirectory() || entry.name.endsWith('.ts'))
       .map((entry) => entry.name);
     expect(present.filter((name) => !LAYERS.flat().includes(name))).toEqual([]);
+  });
+});
+
+describe('@cairn/core writes through its disk, and nothing else', () => {
+  const writes = (file: string, code: string): Promise<string[]> => errorsOf('no-restricted-syntax', `${CORE}/${file}`, code);
+
+  it.each([
+    ['a file', `import fs from 'node:fs';\nfs.writeFileSync('a', '');`],
+    ['a descriptor that may write', `import fs from 'node:fs';\nfs.openSync('a', 'w');`],
+    ['a name that is computed', `import fs from 'node:fs';\nfs['rmSync']('a');`],
+    ['a single function', `import { rmSync } from 'node:fs';\nrmSync('a');`],
+    ['a function by another name', `import { rmSync as look } from 'node:fs';\nlook('a');`],
+    ['promises', `import { promises as fs } from 'node:fs';\nawait fs.rm('a');`],
+    ['the module of promises', `import { rm } from 'node:fs/promises';\nawait rm('a');`],
+    ['the module without its prefix', `import { rmSync } from 'fs';\nrmSync('a');`],
+    ['all of the module', `import * as files from 'node:fs';\nfiles.rmSync('a');`],
+    ['the module by another name', `import files from 'node:fs';\nfiles.rmSync('a');`],
+    ['the module later', `const files = await import('node:fs');\nfiles.rmSync('a');`],
+    ['the module handed on', `import fs from 'node:fs';\nconst { rmSync } = fs;\nrmSync('a');`],
+  ])('refused: %s', async (_what, code) => {
+    expect(await writes('volume/paths.ts', code)).not.toEqual([]);
+  });
+
+  it('allowed: to look; and to write in disk/, and in the files that say why', async () => {
+    const looks = `import fs, { existsSync, type Stats } from 'node:fs';\nexport const s: Stats = fs.lstatSync('a');\nexistsSync('b');`;
+    expect(await writes('volume/paths.ts', looks)).toEqual([]);
+    const mkdir = `import fs from 'node:fs';\nfs.mkdirSync('a');`;
+    for (const file of ['disk/node-disk.ts', ...Object.keys(EXCEPTIONS as object)]) {
+      expect(existsSync(join(ROOT, CORE, file)), file).toBe(true);
+      expect(await writes(file, mkdir), file).toEqual([]);
+    }
   });
 });
 

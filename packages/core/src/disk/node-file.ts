@@ -9,15 +9,18 @@ const syncAsync = promisify(fs.fdatasync);
 /** A descriptor that completes short writes and is poisoned by its first error. */
 export class NodeFile implements WritableFile {
   readonly path: string;
-  private readonly fd: number;
+  readonly fd: number;
   private readonly durable: boolean;
+  private readonly isOwner: boolean;
   private failure: Error | undefined;
   private closed = false;
 
-  constructor(path: string, fd: number, durable: boolean) {
+  /** `isOwner`: false when another thread closes the descriptor. */
+  constructor(path: string, fd: number, durable: boolean, isOwner = true) {
     this.path = path;
     this.fd = fd;
     this.durable = durable;
+    this.isOwner = isOwner;
   }
 
   writeSync(bytes: Uint8Array, position: number): void {
@@ -49,9 +52,15 @@ export class NodeFile implements WritableFile {
     });
   }
 
+  setTimeSync(mtimeNs: bigint): void {
+    const seconds = Number(mtimeNs) / 1e9;
+    this.guarded('set the time of', () => fs.futimesSync(this.fd, seconds, seconds));
+  }
+
   closeSync(): void {
     if (this.closed) return;
     this.closed = true;
+    if (!this.isOwner) return;
     try {
       fs.closeSync(this.fd);
     } catch (error) {

@@ -6,7 +6,21 @@ export class StillDisk implements Disk {
     return new StillFile(path);
   }
 
+  open(path: string): WritableFile {
+    return new StillFile(path);
+  }
+
+  attach(path: string): WritableFile {
+    return new StillFile(path);
+  }
+
   mkdir(): void {}
+
+  makeFolder(): void {}
+
+  removeFolder(): void {}
+
+  symlink(): void {}
 
   rename(): void {}
 
@@ -14,11 +28,19 @@ export class StillDisk implements Disk {
 
   unlink(): void {}
 
+  chmod(): void {}
+
   syncDirectory(): void {}
+
+  syncSource(): Promise<void> {
+    return Promise.resolve();
+  }
 }
 
 class StillFile implements WritableFile {
   readonly path: string;
+  /** Of nothing: no file is open. */
+  readonly fd = -1;
 
   constructor(path: string) {
     this.path = path;
@@ -35,6 +57,8 @@ class StillFile implements WritableFile {
   sync(): Promise<void> {
     return Promise.resolve();
   }
+
+  setTimeSync(): void {}
 
   closeSync(): void {}
 }

@@ -1,8 +1,8 @@
 import fs from 'node:fs';
-import { promisify } from 'node:util';
 import { detectLayout, GENERIC_LAYOUT, type Layout } from '../chunking/layout.js';
 import { chunkEntry, TreeBuilder } from '../content/build.js';
 import type { ContentRef } from '../content/content.js';
+import { reads } from '../disk/reads.js';
 import { isCairnError, SourceChangedError } from '../errors.js';
 import type { NodeSink } from '../objects/node-store.js';
 import { chunkRows } from '../workers/chunk-rows.js';
@@ -12,7 +12,6 @@ import type { UnitResult } from './messages.js';
 import { isUnchanged, openSource, READ_ATTEMPTS, settledStat, sourceError, sourceStat, statOf, type SourceStat } from './source.js';
 import type { IngestOperation, UnitRunner } from './unit-runner.js';
 
-const readAsync = promisify(fs.read);
 /** Holds the header of most models. */
 const FIRST_PREFIX_BYTES = 128 << 10;
 
@@ -86,7 +85,7 @@ async function readLayout({ path, fd, size }: OpenSource): Promise<Layout> {
   for (let want = Math.min(size, FIRST_PREFIX_BYTES); ;) {
     const prefix = Buffer.allocUnsafeSlow(want);
     for (let done = 0; done < want;) {
-      const { bytesRead } = await readAsync(fd, prefix, done, want - done, done).catch((error: unknown) => {
+      const bytesRead = await reads.read(fd, prefix, done, want - done, done).catch((error: unknown) => {
         throw sourceError(path, error);
       });
       if (bytesRead === 0) throw new SourceChangedError(path);

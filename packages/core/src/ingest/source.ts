@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { reads } from '../disk/reads.js';
 import { FileNotFoundError, isCairnError, PathError, SourceChangedError, wrapIoError, type CairnError } from '../errors.js';
 
 /** A file on the local disk that is to be stored. The size is used to plan the work; what counts is what is read. */
@@ -33,8 +34,7 @@ const OWNER_EXECUTES = 0o100n;
 
 /** @throws FileNotFoundError, PathError, CairnError for what the system refuses. */
 export function openSource(path: string): number {
-  // Without O_NONBLOCK opening a pipe would wait for its writer.
-  return reading(path, () => fs.openSync(path, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0)));
+  return reading(path, () => reads.openSync(path));
 }
 
 /**

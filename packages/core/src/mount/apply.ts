@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Disk } from '../disk/disk.js';
+import { removeTree } from '../disk/trees.js';
 import { wrapIoError } from '../errors.js';
 import { TICK_MS } from '../ingest/source.js';
 import { contentEquals } from '../content/content-ref.js';
@@ -75,7 +76,7 @@ class Application {
     const { places, disk, writeBits } = this.parts;
     disk.mkdir(places.incoming);
     try {
-      await this.refuseFoldedNames(changes);
+      this.refuseFoldedNames(changes);
       this.remove(changes);
       // Some are gone, and none that comes now is looked at before it is made.
       this.folders = new RealFolders(places);
@@ -85,7 +86,7 @@ class Application {
     } finally {
       this.asides.recover();
       writeBits.restore();
-      clearTemporaries(places);
+      clearTemporaries(disk, places);
     }
     const placedMs = Date.now();
     syncNames(disk, places, changes);
@@ -111,7 +112,7 @@ class Application {
     for (const { path, before, after } of [...changes].reverse()) {
       if (!isFolder(before) || isFolder(after) || !this.folders.hold(path)) continue;
       this.parts.writeBits.allow(dirname(this.local(path)));
-      if (!attempt(() => fs.rmdirSync(this.local(path)), 'ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR') && after !== undefined)
+      if (!attempt(() => this.parts.disk.removeFolder(this.local(path)), 'ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR') && after !== undefined)
         this.kept.add(path);
     }
   }
@@ -119,7 +120,8 @@ class Application {
   private makeFolder(path: string): void {
     if (!this.folders.hold(path)) return void this.kept.add(path);
     this.parts.writeBits.allow(dirname(this.local(path)));
-    if (attempt(() => fs.mkdirSync(this.local(path)), 'EEXIST', 'ENOENT', 'ENOTDIR')) this.parts.writeBits.made(this.local(path));
+    if (attempt(() => this.parts.disk.makeFolder(this.local(path)), 'EEXIST', 'ENOENT', 'ENOTDIR'))
+      this.parts.writeBits.made(this.local(path));
     else if (fs.lstatSync(this.local(path), { throwIfNoEntry: false })?.isDirectory() !== true) this.kept.add(path);
   }
 
@@ -203,7 +205,7 @@ class Application {
     }
     const stat = fs.lstatSync(this.local(path), { bigint: true });
     const mode = Number(stat.mode) & 0o777;
-    fs.chmodSync(this.local(path), after.executable ? mode | ((mode & 0o444) >> 2) : mode & ~0o111);
+    this.parts.disk.chmod(this.local(path), after.executable ? mode | ((mode & 0o444) >> 2) : mode & ~0o111);
     this.made.set(path, stampOf(stat));
     this.updated++;
   }
@@ -213,12 +215,12 @@ class Application {
     if (!this.folders.hold(path)) return void this.kept.add(path);
     this.parts.writeBits.allow(dirname(this.local(path)));
     if (!isLeaf(before)) {
-      if (attempt(() => fs.symlinkSync(target, this.local(path)), 'EEXIST', 'ENOENT', 'ENOTDIR')) this.updated++;
+      if (attempt(() => this.parts.disk.symlink(target, this.local(path)), 'EEXIST', 'ENOENT', 'ENOTDIR')) this.updated++;
       else this.kept.add(path);
       return;
     }
     const temporary = this.temporary();
-    fs.symlinkSync(target, temporary);
+    this.parts.disk.symlink(target, temporary);
     if (!this.replace(path, before, temporary)) {
       this.kept.add(path);
       return;
@@ -255,8 +257,8 @@ class Application {
     return found;
   }
 
-  private async refuseFoldedNames(changes: readonly FolderChange[]): Promise<void> {
-    const names = new FoldingNames(await foldsNames(this.parts.places.incoming));
+  private refuseFoldedNames(changes: readonly FolderChange[]): void {
+    const names = new FoldingNames(foldsNames(this.parts.disk, this.parts.places.incoming));
     for (const { path, before, after } of changes) if (before === undefined && after !== undefined) names.claim(path);
   }
 
@@ -270,9 +272,9 @@ class Application {
 }
 
 /** Removes all that a mount has in its folder beside the folder's id. */
-export function clearTemporaries(places: FolderPlaces): void {
+export function clearTemporaries(disk: Disk, places: FolderPlaces): void {
   for (const name of fs.readdirSync(places.reserved)) {
-    if (join(places.reserved, name) !== places.idFile) fs.rmSync(join(places.reserved, name), { recursive: true, force: true });
+    if (join(places.reserved, name) !== places.idFile) removeTree(disk, join(places.reserved, name));
   }
 }
 

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { dirname } from 'node:path';
 import type { Disk } from '../disk/disk.js';
+import { makeFolders } from '../disk/trees.js';
 import { openForWriting } from './open-files.js';
 import type { FolderPlaces } from './places.js';
 import { lstat } from './lstat.js';
@@ -79,14 +80,14 @@ export class Asides {
     const now = lstat(local);
     if (now?.ino === aside.ino) return;
     if (now !== undefined && made !== undefined && sameData(stampOf(now), made)) this.disk.unlink(local);
-    fs.mkdirSync(dirname(local), { recursive: true });
+    makeFolders(this.disk, dirname(local));
     // Somebody may have put another file there already: both are kept.
     this.disk.link(this.places.asideOf(path), lstat(local) === undefined ? local : freeName(local));
   }
 
   private placeOf(path: string): string {
     const place = this.places.asideOf(path);
-    fs.mkdirSync(dirname(place), { recursive: true, mode: 0o700 });
+    makeFolders(this.disk, dirname(place), 0o700);
     return place;
   }
 }

@@ -1,6 +1,7 @@
-import fs from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
+import type { Disk } from '../disk/disk.js';
+import { removeFile } from '../disk/trees.js';
 import { InvalidArgumentError, serializeError } from '../errors.js';
 import type { MountControl, Work } from '../types.js';
 import { type Call, type Calls, MAX_REQUEST_BYTES, packResult, parseRequest, type Reply } from './protocol.js';
@@ -15,8 +16,8 @@ export class ControlServer {
   private readonly underWay = new Set<Promise<void>>();
   private readonly connections = new Set<net.Socket>();
 
-  static async listen(stateDir: string, owner: Owner): Promise<ControlServer> {
-    fs.rmSync(join(stateDir, 'socket'), { force: true });
+  static async listen(disk: Disk, stateDir: string, owner: Owner): Promise<ControlServer> {
+    removeFile(disk, join(stateDir, 'socket'));
     const { path, release } = shortSocketPath(stateDir);
     const server = net.createServer({ allowHalfOpen: false });
     const control = new ControlServer(server, release, owner);

@@ -1,7 +1,7 @@
-import fs from 'node:fs';
 import { dirname } from 'node:path';
 import type { Disk } from '../disk/disk.js';
 import { reads } from '../disk/reads.js';
+import { removeFile, tryRemove } from '../disk/trees.js';
 import { writeNewFile } from '../disk/write-file.js';
 
 /** Replaces a file, or makes it, durably: whoever reads it finds the old bytes or the new ones, whole, also after a power cut. */
@@ -12,15 +12,10 @@ export function replaceFile(disk: Disk, path: string, bytes: Uint8Array): void {
     writeNewFile(disk, temporary, bytes);
     disk.rename(temporary, path);
   } catch (error) {
-    fs.rmSync(temporary, { force: true });
+    tryRemove(disk, temporary);
     throw error;
   }
   disk.syncDirectory(dirname(path));
-}
-
-/** Removes a file that may be gone already. */
-export function removeFile(disk: Disk, path: string): void {
-  if (fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined) disk.unlink(path);
 }
 
 /** The bytes of a file of ours; undefined where there is none. */

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import type { Disk } from '../disk/disk.js';
+import { removeFile } from '../disk/trees.js';
 import { CairnError } from '../errors.js';
-import { readIfThere, removeFile, replaceFile } from './durable-file.js';
+import { readIfThere, replaceFile } from './durable-file.js';
 import { type FolderPlaces, isMountId, type MountId, RESERVED_NAME } from './places.js';
 
 /** What DIR/.cairn-mount/id says: one line of JSON, `{"cairnMount":1,"id":"…","store":"…"}`. */

@@ -22,7 +22,7 @@ import type { MountEngine } from './parts.js';
 import { FolderPlaces, StatePlaces } from './places.js';
 import { lstat } from './lstat.js';
 import { differenceOf, type FolderDifference } from './difference.js';
-import { stampIfSame } from './same-bytes.js';
+import { type Comparing, stampIfSame } from './same-bytes.js';
 import { type Candidate, Scan } from './scan.js';
 import { type FolderChange, Window } from './seen-tree.js';
 import type { Stamp } from '../stamps/stamp.js';
@@ -106,7 +106,7 @@ export class MountedFolder {
     if (readFolderId(this.places)?.id !== this.current.id) throw notAMount(this.places.dir);
     if (this.current.pending !== undefined) await this.settleCommit();
     if (lstat(this.places.aside) !== undefined) await this.endSwap();
-    clearTemporaries(this.places);
+    clearTemporaries(this.engine.disk, this.places);
     await this.mend(work);
     if (this.current.target !== undefined) await this.bring(this.current.target, 'keep-local', work);
   }
@@ -210,13 +210,13 @@ export class MountedFolder {
   }
 
   setWriteBits(writable: boolean): void {
-    setWriteBits(this.places, this.window.walk(this.current.seen, ''), writable);
+    setWriteBits(this.engine.disk, this.places, this.window.walk(this.current.seen, ''), writable);
   }
 
   /** For a folder of a mount whose state was lost, which may have been one for reading only. */
   lendWriteBits(): void {
     const { seen, target } = this.current;
-    for (const root of [seen, target?.root ?? null]) setWriteBits(this.places, this.window.walk(root, ''), true);
+    for (const root of [seen, target?.root ?? null]) setWriteBits(this.engine.disk, this.places, this.window.walk(root, ''), true);
   }
 
   /** Removes the files that the folder shows, and no others. */
@@ -249,8 +249,12 @@ export class MountedFolder {
     return { engine: this.engine, window: this.window, staging: this.staging, cache: this.cache };
   }
 
+  private get comparing(): Comparing {
+    return { disk: this.engine.disk, nodes: this.staging, hasher: this.engine.hasher };
+  }
+
   private writeBits(): WriteBits {
-    return this.current.readOnly ? new NoWriteBits() : WRITABLE;
+    return this.current.readOnly ? new NoWriteBits(this.engine.disk) : WRITABLE;
   }
 
   private scan(signal: AbortSignal | undefined): Scan {
@@ -282,7 +286,7 @@ export class MountedFolder {
     const asides = new Asides(this.places, this.engine.disk, this.cache);
     if (!this.isAfterPowerCut) return asides.recover();
     if (target === undefined) return;
-    const parts = { cache: this.cache, nodes: this.staging, hasher: this.engine.hasher };
+    const parts = { cache: this.cache, ...this.comparing };
     await asides.recoverTorn((path, aside) => isOwnAside(parts, path, aside, this.window.get(seen, path)));
   }
 
@@ -300,7 +304,7 @@ export class MountedFolder {
     const { seen, base, target } = this.current;
     const torn = new Map<string, null>();
     for (const root of target === undefined ? [seen] : [seen, target.root]) {
-      const parts = { places: this.places, cache: this.cache, nodes: this.staging, hasher: this.engine.hasher };
+      const parts = { places: this.places, cache: this.cache, ...this.comparing };
       for await (const path of tornFiles(parts, this.window.walk(root, ''), work)) torn.set(path, null);
     }
     if (torn.size === 0) return this.save({ ...this.current, bootId: '' });
@@ -363,7 +367,7 @@ export class MountedFolder {
     if (before?.type !== 'file' || before.content.length !== stamp.size) return undefined;
     try {
       if ((((lstat(path)?.mode ?? 0n) & OWNER_EXECUTES) !== 0n) !== before.executable) return undefined;
-      return await stampIfSame(path, before.content, this.staging, this.engine.hasher);
+      return await stampIfSame(this.comparing, path, before.content);
     } catch {
       return undefined;
     }

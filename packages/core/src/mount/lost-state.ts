@@ -2,10 +2,11 @@ import fs from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Disk } from '../disk/disk.js';
 import { reads } from '../disk/reads.js';
+import { removeFile } from '../disk/trees.js';
 import { isCairnError, unlessDamaged } from '../errors.js';
 import type { Hasher } from '../hash/hasher.js';
 import type { StoreLayout } from '../pack/store-layout.js';
-import { readIfThere, removeFile } from './durable-file.js';
+import { readIfThere } from './durable-file.js';
 import { type MountId, StatePlaces } from './places.js';
 import { decodeState } from './state.js';
 

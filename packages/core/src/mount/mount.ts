@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import fs from 'node:fs';
+import { removeTree } from '../disk/trees.js';
 import { CairnError, ClosedError } from '../errors.js';
 import type {
   CommitOptions,
@@ -52,7 +53,7 @@ export class FolderMount extends EventEmitter<MountEvents> implements Mount {
     const mount = new FolderMount(engine, folder, options);
     engine.mounts.add(mount);
     try {
-      mount.server = await ControlServer.listen(mount.stateDir, mount);
+      mount.server = await ControlServer.listen(engine.disk, mount.stateDir, mount);
     } catch (error) {
       mount.background?.stop();
       engine.mounts.delete(mount);
@@ -161,19 +162,24 @@ export class FolderMount extends EventEmitter<MountEvents> implements Mount {
     });
   }
 
-  /** The state goes first: without it the folder is only a folder, whatever is left of the rest. */
+  /** The state goes first: without it the folder is only a folder, whatever is left of the rest, and no file that is gone looks deleted. */
   private forget(removeFiles: boolean): void {
     const { places } = this.folder;
-    if (removeFiles) this.folder.removeFiles();
-    else if (this.folder.state.readOnly) this.folder.setWriteBits(true);
-    this.engine.disk.unlink(new StatePlaces(this.engine.mountsDir, this.folder.state.id).state);
+    const { disk } = this.engine;
+    if (!removeFiles && this.folder.state.readOnly) this.folder.setWriteBits(true);
+    disk.unlink(new StatePlaces(this.engine.mountsDir, this.folder.state.id).state);
     try {
-      this.engine.disk.syncDirectory(this.stateDir);
+      disk.syncDirectory(this.stateDir);
+      if (removeFiles) this.folder.removeFiles();
     } finally {
-      fs.rmSync(this.stateDir, { recursive: true, force: true });
-      fs.rmSync(places.reserved, { recursive: true, force: true });
+      // Whatever else cannot be removed: a folder that says that it is a mount, and is none, could not be mounted again.
+      try {
+        removeTree(disk, places.reserved);
+      } finally {
+        removeTree(disk, this.stateDir);
+      }
     }
-    if (removeFiles && fs.readdirSync(places.dir).length === 0) fs.rmdirSync(places.dir);
+    if (removeFiles && fs.readdirSync(places.dir).length === 0) disk.removeFolder(places.dir);
   }
 
   private async commitNow(options: CommitOptions, background?: BackgroundPlan): Promise<MountCommitResult | undefined> {

@@ -1,5 +1,7 @@
 import fs from 'node:fs';
-import { sep } from 'node:path';
+import { resolve, sep } from 'node:path';
+import type { Disk } from '../disk/disk.js';
+import { makeFolders } from '../disk/trees.js';
 import { CairnError, FileNotFoundError, PathError, ReadOnlyError, wrapIoError } from '../errors.js';
 import type { ManifestRoot } from '../manifest/entry.js';
 import { getEntry } from '../manifest/read.js';
@@ -24,7 +26,7 @@ export async function mountFolder(engine: MountEngine, request: MountRequest): P
   if (engine.readOnly) throw new ReadOnlyError('this store');
   const subPath = normalizePath(request.options.subPath ?? '');
   const background = backgroundPlan(request.options.backgroundCommit);
-  const dir = openFolder(request.dir);
+  const dir = openFolder(engine.disk, request.dir);
   refuseNesting(dir, engine.dir);
   const places = new FolderPlaces(dir);
   if (readFolderId(places) === undefined) requireFolderAt(engine, request.at.root, subPath);
@@ -179,9 +181,9 @@ function foreign(dir: string): PathError {
   );
 }
 
-function openFolder(dir: string): string {
+function openFolder(disk: Disk, dir: string): string {
   try {
-    fs.mkdirSync(dir, { recursive: true });
+    makeFolders(disk, resolve(dir));
     return fs.realpathSync(dir);
   } catch (error) {
     if (!['EEXIST', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? ''))

@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import type { Disk } from '../disk/disk.js';
+import { removeFile, tryRemove } from '../disk/trees.js';
 import { MountOwnedError } from '../errors.js';
 import { isDead, isProcessIdentity, type ProcessIdentity, thisProcess } from '../publish/process-identity.js';
-import { readIfThere, removeFile } from './durable-file.js';
+import { readIfThere } from './durable-file.js';
 
 const NAME = /^owner-[0-9a-f]{16}$/;
 /** Two that come at the same moment see each other and both step back; who comes again first has it. */
@@ -64,7 +65,7 @@ function writeOwner(disk: Disk, path: string): void {
     file.closeSync();
   } catch (error) {
     // Whole or not, it must not look like an owner: this process goes on living.
-    fs.rmSync(path, { force: true });
+    tryRemove(disk, path);
     file.closeSync();
     throw error;
   }

@@ -1,11 +1,9 @@
 import type { Mount } from '../types.js';
-import type { Disk } from '../disk/disk.js';
 import type { Engine } from '../volume/engine.js';
 import type { TaskRunner } from '../workers/pool.js';
 
 /** What mounts need of an open store. */
 export interface MountEngine extends Engine {
-  readonly disk: Disk;
   readonly pool: TaskRunner;
   /** The store's folder, by its real path. */
   readonly dir: string;

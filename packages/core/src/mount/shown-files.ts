@@ -1,4 +1,3 @@
-import fs from 'node:fs';
 import type { Disk } from '../disk/disk.js';
 import type { Entry } from '../manifest/entry.js';
 import { lstat } from './lstat.js';
@@ -7,10 +6,10 @@ import { RealFolders } from './real-folders.js';
 import { setWritable } from './write-bits.js';
 
 /** Gives, or takes away, the write bits of all that a folder shows. */
-export function setWriteBits(places: FolderPlaces, shown: Iterable<[string, Entry]>, writable: boolean): void {
+export function setWriteBits(disk: Disk, places: FolderPlaces, shown: Iterable<[string, Entry]>, writable: boolean): void {
   const real = new RealFolders(places);
-  for (const [path, entry] of shown) if (entry.type !== 'symlink' && real.hold(path)) setWritable(places.local(path), writable);
-  setWritable(places.dir, writable);
+  for (const [path, entry] of shown) if (entry.type !== 'symlink' && real.hold(path)) setWritable(disk, places.local(path), writable);
+  setWritable(disk, places.dir, writable);
 }
 
 /** Removes the files that a folder shows, and the folders that are empty then; what is ignored, or was put there meanwhile, stays. */
@@ -23,12 +22,12 @@ export function removeShown(disk: Disk, places: FolderPlaces, shown: Iterable<[s
     if (entry.type === 'directory') folders.push(path);
     else if (entry.type === 'symlink' ? stat?.isSymbolicLink() : stat?.isFile()) disk.unlink(places.local(path));
   }
-  for (const folder of folders.reverse()) removeFolder(places.local(folder));
+  for (const folder of folders.reverse()) removeFolder(disk, places.local(folder));
 }
 
-function removeFolder(path: string): void {
+function removeFolder(disk: Disk, path: string): void {
   try {
-    fs.rmdirSync(path);
+    disk.removeFolder(path);
   } catch (error) {
     if (!['ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }

@@ -1,11 +1,12 @@
-import fs from 'node:fs';
 import { join } from 'node:path';
 import type { Disk } from '../disk/disk.js';
+import { reads } from '../disk/reads.js';
+import { removeFile, tryRemove } from '../disk/trees.js';
 import { writeNewFile } from '../disk/write-file.js';
 import { asDigest, DIGEST_BYTES, digestsEqual } from '../hash/digest.js';
 import type { Hasher } from '../hash/hasher.js';
 import { type ManifestRoot, sameRoot } from '../manifest/entry.js';
-import { readIfThere, removeFile } from './durable-file.js';
+import { readIfThere } from './durable-file.js';
 
 /*
  * STORE/mounts/<id>/stat-cache-<number>, one per save; pages in a later one replace those of the same place:
@@ -144,7 +145,7 @@ export class StatFiles {
       if (durable) writeNewFile(this.disk, path, bytes);
       else this.writeUnsynced(path, bytes);
     } catch (error) {
-      fs.rmSync(path, { force: true });
+      tryRemove(this.disk, path);
       throw error;
     }
     this.bytes += bytes.byteLength;
@@ -164,7 +165,7 @@ export class StatFiles {
   }
 
   private numbers(): number[] {
-    const numbers = fs.readdirSync(this.dir).flatMap((name) => NAME.exec(name)?.[1] ?? []);
+    const numbers = reads.readdirSync(this.dir).flatMap((name) => NAME.exec(name)?.[1] ?? []);
     return numbers.map(Number).sort((a, b) => a - b);
   }
 

@@ -1,9 +1,10 @@
-import { constants, promises as fs } from 'node:fs';
+import fs from 'node:fs';
 import type { ContentRef } from '../content/content.js';
+import type { Disk } from '../disk/disk.js';
+import { reads } from '../disk/reads.js';
 import { isCairnError } from '../errors.js';
 import { isSourceFault, type SourceStat } from '../ingest/source.js';
 import type { IngestTally } from '../ingest/ingest.js';
-import { Lanes } from '../workers/lanes.js';
 import type { Staging } from '../objects/staging.js';
 import type { Work } from '../types.js';
 import type { Engine } from '../volume/engine.js';
@@ -39,7 +40,7 @@ export async function storeFiles(
   const result: StoredFiles = { stored: [], busy: [], unreadable: [] };
   const fault = (file: Candidate, error: unknown): void =>
     void (isCairnError(error, 'EACCES') ? result.unreadable : result.busy).push(file);
-  await syncAll(files, work.signal);
+  await syncAll(engine.disk, files, work.signal);
   const totalBytes = files.reduce((sum, { stat }) => sum + stat.size, 0);
   if (areFewAndSmall(files.length, totalBytes)) {
     for (const file of files) {
@@ -66,32 +67,29 @@ export async function storeFiles(
   return result;
 }
 
-/** Best effort: who may not open a file hears of it when it is read. */
-async function syncAll(files: readonly Candidate[], signal: AbortSignal | undefined): Promise<void> {
-  const lanes = new Lanes(SYNCS_AT_ONCE);
-  const underWay = new Set<Promise<void>>();
-  for (const { path } of files) {
-    signal?.throwIfAborted();
-    await lanes.acquire();
-    const sync = syncFile(path).finally(() => {
-      lanes.release();
-      underWay.delete(sync);
-    });
-    underWay.add(sync);
-  }
-  await Promise.all(underWay);
+async function syncAll(disk: Disk, files: readonly Candidate[], signal: AbortSignal | undefined): Promise<void> {
+  const waiting = files.values();
+  const lane = async (): Promise<void> => {
+    for (const { path } of waiting) {
+      signal?.throwIfAborted();
+      await syncFile(disk, path);
+    }
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: SYNCS_AT_ONCE }, lane));
+  for (const end of lanes) if (end.status === 'rejected') throw end.reason;
 }
 
-async function syncFile(path: string): Promise<void> {
+/** @throws CairnError of the disk. Whoever may not open a file hears of it when it is read. */
+async function syncFile(disk: Disk, path: string): Promise<void> {
+  let fd: number;
   try {
-    // A pipe that has taken the file's place would else wait for its writer.
-    const file = await fs.open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-    try {
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
+    fd = await reads.open(path);
   } catch {
-    // told by whoever reads it
+    return;
+  }
+  try {
+    await disk.syncSource(path, fd);
+  } finally {
+    fs.closeSync(fd);
   }
 }

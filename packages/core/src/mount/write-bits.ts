@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import type { Disk } from '../disk/disk.js';
 
 const WRITE_BITS = 0o222;
 
@@ -16,33 +17,38 @@ export const WRITABLE: WriteBits = { allow: () => undefined, made: () => undefin
 
 /** Takes the write bits away from all that is made, and lends them to folders only while something in them changes. */
 export class NoWriteBits implements WriteBits {
+  private readonly disk: Disk;
   private readonly folders = new Set<string>();
+
+  constructor(disk: Disk) {
+    this.disk = disk;
+  }
 
   allow(folder: string): void {
     if (this.folders.has(folder)) return;
     const mode = modeOf(folder);
     if (mode === undefined) return;
     this.folders.add(folder);
-    fs.chmodSync(folder, mode | 0o200);
+    this.disk.chmod(folder, mode | 0o200);
   }
 
   made(path: string): void {
     if (fs.statSync(path).isDirectory()) this.folders.add(path);
-    else setWritable(path, false);
+    else setWritable(this.disk, path, false);
   }
 
   restore(): void {
-    for (const folder of this.folders) setWritable(folder, false);
+    for (const folder of this.folders) setWritable(this.disk, folder, false);
     this.folders.clear();
   }
 }
 
 /** Sets or clears the write bits of a file or folder that is there, as far as the umask allows them. */
-export function setWritable(path: string, writable: boolean): void {
+export function setWritable(disk: Disk, path: string, writable: boolean): void {
   const mode = modeOf(path);
   if (mode === undefined) return;
   const wanted = writable ? mode | (WRITE_BITS & ~process.umask()) : mode & ~WRITE_BITS;
-  if (wanted !== mode) fs.chmodSync(path, wanted);
+  if (wanted !== mode) disk.chmod(path, wanted);
 }
 
 function modeOf(path: string): number | undefined {

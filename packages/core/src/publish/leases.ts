@@ -1,5 +1,5 @@
-import fs from 'node:fs';
 import path from 'node:path';
+import { reads } from '../disk/reads.js';
 import { wrapIoError } from '../errors.js';
 import type { IndexIdentity } from '../index/environment.js';
 import { listIncoming } from '../pack/list-packs.js';
@@ -70,7 +70,7 @@ export function discard({ disk }: Pick<PublishParts, 'disk'>, file: string): voi
 
 function leaseIds({ leasesDir }: StoreLayout): string[] {
   try {
-    return fs.readdirSync(leasesDir).filter((name) => ID.test(name));
+    return reads.readdirSync(leasesDir).filter((name) => ID.test(name));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw wrapIoError(error, `cannot list ${leasesDir}`);
@@ -79,7 +79,7 @@ function leaseIds({ leasesDir }: StoreLayout): string[] {
 
 function readLease(file: string): Uint8Array | undefined {
   try {
-    return fs.readFileSync(file);
+    return reads.readFileSync(file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw wrapIoError(error, `cannot read the lease ${path.basename(file)}`);

@@ -1,4 +1,5 @@
 import type { ContentRef } from '../content/content.js';
+import type { Disk } from '../disk/disk.js';
 import { Decoder } from '../encoding/decoder.js';
 import type { Hasher } from '../hash/hasher.js';
 import type { IndexReader } from '../index/reader.js';
@@ -38,17 +39,19 @@ const SMALL_COST_BYTES = 2 << 20;
 /** Reads file data: the one way from a content to its bytes. One per engine; calls may run side by side. */
 export class DataReader {
   private readonly workers: TaskRunner;
+  private readonly disk: Disk;
   private readonly packs: PackHandles;
   private readonly small: SmallReader;
   private readonly bulk: BulkReader;
   private readonly restorer: Restorer;
 
-  constructor(parts: { workers: TaskRunner; index: IndexReader; layout: StoreLayout; hasher: Hasher }) {
+  constructor(parts: { workers: TaskRunner; disk: Disk; index: IndexReader; layout: StoreLayout; hasher: Hasher }) {
     this.workers = parts.workers;
+    this.disk = parts.disk;
     this.packs = new PackHandles(parts.layout);
     this.small = new SmallReader({ index: parts.index, packs: this.packs, hasher: parts.hasher, decoder: new Decoder() });
     this.bulk = new BulkReader({ workers: parts.workers, index: parts.index, packs: this.packs });
-    this.restorer = new Restorer(parts.workers);
+    this.restorer = new Restorer(parts.workers, parts.disk);
   }
 
   /**
@@ -87,12 +90,7 @@ export class DataReader {
     const all = [...items];
     const isSmall = all.length <= SMALL_FILES && all.reduce((sum, { content }) => sum + content.length, 0) <= SMALL_BYTES;
     if (!isSmall) return this.restorer.files(all, options);
-    return restoreSmall(all, options, (requests) => this.readInto(requests, { ...options, onProgress: undefined }));
-  }
-
-  /** Writes a content to an open file, from its byte 0 on. */
-  toFile(content: ContentRef, file: { fd: number; path: string }, options: DataReadOptions): Promise<void> {
-    return this.restorer.toFile(content, file, options);
+    return restoreSmall(this.disk, all, options, (requests) => this.readInto(requests, { ...options, onProgress: undefined }));
   }
 
   /** Reads a pack again, every payload of it, and reports what is damaged. @throws CairnError for errors of the system */

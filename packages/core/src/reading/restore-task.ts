@@ -1,5 +1,5 @@
-import fs from 'node:fs';
-import { wrapIoError } from '../errors.js';
+import type { Disk, WritableFile } from '../disk/disk.js';
+import { tryRemove } from '../disk/trees.js';
 import { chunkCount, chunkDigest, chunkLength } from '../workers/chunk-rows.js';
 import type { WorkerEnvironment } from '../workers/environment.js';
 import { ChunkFetcher } from './chunk-fetcher.js';
@@ -10,57 +10,50 @@ const WRITE_BYTES = 1 << 20;
 
 /** Makes many files. A file that could not be finished is removed again. */
 export async function restoreFiles(environment: WorkerEnvironment, task: RestoreFilesTask): Promise<ReadResult> {
+  const disk = await environment.disk();
   const writer = new FileWriter(environment, task);
   let row = 0;
-  for (const file of task.files) {
-    fillFile(createFile(file.path, file.executable), file, (fd) => writer.write(fd, file.path, 0, row, row + file.chunks));
-    row += file.chunks;
+  for (const { path, executable, mtimeNs, chunks } of task.files) {
+    fillFile(disk, createFile(disk, path, executable), mtimeNs, (file) => writer.write(file, 0, row, row + chunks));
+    row += chunks;
   }
   return { missing: writer.missing };
 }
 
 /** Writes a part of one file. */
 export async function restorePart(environment: WorkerEnvironment, task: RestorePartTask): Promise<ReadResult> {
+  const disk = await environment.disk();
   const writer = new FileWriter(environment, task);
-  writer.write(task.fd, task.path, task.position, 0, chunkCount(task.rows));
+  writer.write(disk.attach(task.path, task.fd), task.position, 0, chunkCount(task.rows));
   return { missing: writer.missing };
 }
 
-/** A new file, never through a symlink. `EEXIST` where there is one. */
-export function createFile(path: string, executable: boolean): number {
-  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
-  try {
-    return fs.openSync(path, O_WRONLY | O_CREAT | O_EXCL | (O_NOFOLLOW ?? 0), executable ? 0o777 : 0o666);
-  } catch (error) {
-    throw wrapIoError(error, `cannot create '${path}'`);
-  }
+/** A new file of a user's, never through a symlink. `EEXIST` where there is one. */
+export function createFile(disk: Disk, path: string, executable: boolean): WritableFile {
+  return disk.create(path, executable ? 0o777 : 0o666);
 }
 
 /** Writes to a file, sets its time and closes it. A file that could not be finished is removed. */
-export function fillFile(fd: number, { path, mtimeNs }: { path: string; mtimeNs: bigint }, write: (fd: number) => void): void {
+export function fillFile(disk: Disk, file: WritableFile, mtimeNs: bigint, write: (file: WritableFile) => void): void {
   try {
-    write(fd);
-    setTime(fd, mtimeNs);
+    write(file);
+    file.setTimeSync(mtimeNs);
+    // Where the bytes go out with the close, this is where a disk says that it is full.
+    file.closeSync();
   } catch (error) {
-    fs.rmSync(path, { force: true });
+    abandon(disk, file);
     throw error;
-  } finally {
-    fs.closeSync(fd);
   }
 }
 
-export function setTime(fd: number, mtimeNs: bigint): void {
-  const seconds = Number(mtimeNs) / 1e9;
-  fs.futimesSync(fd, seconds, seconds);
-}
-
-/** Writes all of `bytes`, however many calls the system takes. */
-export function writeFully(fd: number, path: string, bytes: Uint8Array, position: number): void {
+/** Closes a file that could not be finished, and removes it. */
+export function abandon(disk: Disk, file: WritableFile): void {
   try {
-    for (let done = 0; done < bytes.byteLength;) done += fs.writeSync(fd, bytes, done, bytes.byteLength - done, position + done);
-  } catch (error) {
-    throw wrapIoError(error, `cannot write '${path}'`);
+    file.closeSync();
+  } catch {
+    // what went wrong before matters more
   }
+  tryRemove(disk, file.path);
 }
 
 /** Gathers chunks in the worker's memory and writes them in runs; chunks that are in no pack are left out. */
@@ -77,11 +70,11 @@ class FileWriter {
   }
 
   /** The chunks [from, to) of the rows, from `position` of the file. */
-  write(fd: number, path: string, position: number, from: number, to: number): void {
+  write(file: WritableFile, position: number, from: number, to: number): void {
     const { window } = this.environment;
     let used = 0;
     const flush = (): void => {
-      writeFully(fd, path, window.subarray(0, used), position);
+      if (used > 0) file.writeSync(window.subarray(0, used), position);
       position += used;
       used = 0;
     };
@@ -99,7 +92,7 @@ class FileWriter {
       if (length > window.byteLength) {
         const target = this.environment.logical(length);
         this.fetcher.fetch(digest, length, location, 0, length, target);
-        writeFully(fd, path, target, position);
+        file.writeSync(target, position);
         position += length;
         continue;
       }

@@ -1,6 +1,7 @@
-import fs from 'node:fs';
 import type { ContentRef } from '../content/content.js';
 import { chunksOf } from '../content/read.js';
+import type { Disk, WritableFile } from '../disk/disk.js';
+import { tryRemove } from '../disk/trees.js';
 import { ObjectKind } from '../hash/object-kind.js';
 import type { NodeSource } from '../objects/node-store.js';
 import { ChunkRowBuilder, chunkDigest, chunkLength, chunkCount } from '../workers/chunk-rows.js';
@@ -9,7 +10,7 @@ import { Operation } from '../workers/operation.js';
 import type { TaskRunner } from '../workers/pool.js';
 import type { DataReadOptions } from './data-reader.js';
 import type { ReadResult, RestoreFilesTask, RestorePartTask } from './messages.js';
-import { createFile, fillFile, setTime, writeFully } from './restore-task.js';
+import { abandon, createFile, fillFile } from './restore-task.js';
 
 /** A file to be made. */
 export interface RestoreItem {
@@ -29,9 +30,11 @@ const MAX_TASK_CHUNKS = 1 << 16;
 /** Brings contents back to the file system. */
 export class Restorer {
   private readonly workers: TaskRunner;
+  private readonly disk: Disk;
 
-  constructor(workers: TaskRunner) {
+  constructor(workers: TaskRunner, disk: Disk) {
     this.workers = workers;
+    this.disk = disk;
   }
 
   async files(all: readonly RestoreItem[], options: DataReadOptions): Promise<void> {
@@ -67,15 +70,10 @@ export class Restorer {
     return false;
   }
 
-  async toFile(content: ContentRef, file: { fd: number; path: string }, options: DataReadOptions): Promise<void> {
-    const taskBytes = clamp(content.length / (2 * this.workers.workers), MIN_TASK_BYTES, MAX_TASK_BYTES);
-    await this.inOperation(content.length, options, (run) => run.parts(content, file, taskBytes));
-  }
-
   private async inOperation(totalBytes: number, options: DataReadOptions, body: (run: RestoreRun) => Promise<unknown>): Promise<void> {
     let filesDone = 0;
     using operation = new Operation(options, ({ bytes }) => ({ phase: 'restoring', bytes, totalBytes, files: filesDone, newBytes: 0 }));
-    const run = new RestoreRun(this.workers, operation, options, (files) => (filesDone += files));
+    const run = new RestoreRun({ workers: this.workers, disk: this.disk }, operation, options, (files) => (filesDone += files));
     try {
       await body(run);
     } catch (error) {
@@ -90,6 +88,7 @@ export class Restorer {
 /** One restore: its tasks and what they have done. */
 class RestoreRun {
   private readonly workers: TaskRunner;
+  private readonly disk: Disk;
   private readonly operation: Operation;
   private readonly countFiles: (files: number) => void;
   private readonly nodes: NodeSource;
@@ -97,8 +96,14 @@ class RestoreRun {
   private readonly lanes: Lanes;
   private readonly tasks = new Set<Promise<void>>();
 
-  constructor(workers: TaskRunner, operation: Operation, options: DataReadOptions, countFiles: (files: number) => void) {
+  constructor(
+    { workers, disk }: { workers: TaskRunner; disk: Disk },
+    operation: Operation,
+    options: DataReadOptions,
+    countFiles: (files: number) => void,
+  ) {
     this.workers = workers;
+    this.disk = disk;
     this.operation = operation;
     this.countFiles = countFiles;
     this.nodes = options.nodes;
@@ -135,27 +140,25 @@ class RestoreRun {
 
   /** Makes one large file by several tasks; returns when they have been started. */
   async large(item: RestoreItem, taskBytes: number): Promise<void> {
-    const fd = createFile(item.path, item.executable);
-    const parts = await this.parts(item.content, { fd, path: item.path }, taskBytes);
+    const file = createFile(this.disk, item.path, item.executable);
+    const parts = await this.parts(item.content, file, taskBytes);
     const finish = Promise.all(parts)
       .then(() => {
         this.operation.check();
-        setTime(fd, item.mtimeNs);
+        file.setTimeSync(item.mtimeNs);
+        file.closeSync();
         this.countFiles(1);
       })
       .catch((error: unknown) => {
         this.operation.fail(error);
-        fs.rmSync(item.path, { force: true });
+        abandon(this.disk, file);
       })
-      .finally(() => {
-        fs.closeSync(fd);
-        this.tasks.delete(finish);
-      });
+      .finally(() => this.tasks.delete(finish));
     this.tasks.add(finish);
   }
 
-  /** Starts tasks that write a content to a descriptor, which must stay open until all of them have settled. They never reject. */
-  async parts(content: ContentRef, file: { fd: number; path: string }, taskBytes: number): Promise<Promise<void>[]> {
+  /** Starts tasks that write a content to a file, which must stay open until all of them have settled. They never reject. */
+  private async parts(content: ContentRef, file: WritableFile, taskBytes: number): Promise<Promise<void>[]> {
     const started: Promise<void>[] = [];
     try {
       let rows = new ChunkRowBuilder();
@@ -179,39 +182,41 @@ class RestoreRun {
     return started;
   }
 
-  private async part(
-    { fd, path }: { fd: number; path: string },
-    { rows, position }: { rows: Uint8Array; position: number },
-  ): Promise<void> {
+  private async part(file: WritableFile, { rows, position }: { rows: Uint8Array; position: number }): Promise<void> {
     const task: RestorePartTask = {
       type: 'restore-part',
       control: this.operation.control.memory,
       verify: this.verify,
-      fd,
-      path,
+      fd: file.fd,
+      path: file.path,
       position,
       rows,
     };
     const missing = new Set((await this.workers.run<ReadResult>('read', task)).missing);
-    this.writeStaged(fd, path, rows, 0, chunkCount(rows), position, missing);
+    this.writeStaged(file, rows, 0, chunkCount(rows), position, missing);
   }
 
   /** What the workers could not know of: chunks that are staged only. */
   private addStaged({ files, rows }: RestoreFilesTask, missing: Set<number>): void {
     if (missing.size === 0) return;
     let row = 0;
-    for (const file of files) {
-      const fd = fs.openSync(file.path, fs.constants.O_WRONLY | (fs.constants.O_NOFOLLOW ?? 0));
-      fillFile(fd, file, () => this.writeStaged(fd, file.path, rows, row, row + file.chunks, 0, missing));
-      row += file.chunks;
+    const unfinished = new Set(files.map(({ path }) => path));
+    try {
+      for (const { path, mtimeNs, chunks } of files) {
+        fillFile(this.disk, this.disk.open(path), mtimeNs, (file) => this.writeStaged(file, rows, row, row + chunks, 0, missing));
+        unfinished.delete(path);
+        row += chunks;
+      }
+    } finally {
+      for (const path of unfinished) tryRemove(this.disk, path);
     }
   }
 
-  private writeStaged(fd: number, path: string, rows: Uint8Array, from: number, to: number, position: number, missing: Set<number>): void {
+  private writeStaged(file: WritableFile, rows: Uint8Array, from: number, to: number, position: number, missing: Set<number>): void {
     for (let row = from; row < to; row++) {
       const length = chunkLength(rows, row);
       if (missing.has(row)) {
-        writeFully(fd, path, this.nodes.get(ObjectKind.chunk, chunkDigest(rows, row)), position);
+        file.writeSync(this.nodes.get(ObjectKind.chunk, chunkDigest(rows, row)), position);
         this.operation.control.advance(length);
       }
       position += length;

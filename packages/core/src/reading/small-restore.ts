@@ -1,10 +1,12 @@
+import type { Disk } from '../disk/disk.js';
 import type { Work } from '../types.js';
 import type { ReadRequest } from './plan.js';
 import type { RestoreItem } from './restore.js';
-import { createFile, fillFile, writeFully } from './restore-task.js';
+import { createFile, fillFile } from './restore-task.js';
 
 /** Makes a few small files on the main thread, where a worker would cost more than it saves. All are read before the first is made. */
 export async function restoreSmall(
+  disk: Disk,
   items: readonly RestoreItem[],
   { signal, onProgress }: Work,
   read: (requests: ReadRequest[]) => Promise<unknown>,
@@ -15,7 +17,7 @@ export async function restoreSmall(
   let done = 0;
   for (const [i, { item, bytes }] of files.entries()) {
     signal?.throwIfAborted();
-    fillFile(createFile(item.path, item.executable), item, (fd) => writeFully(fd, item.path, bytes, 0));
+    fillFile(disk, createFile(disk, item.path, item.executable), item.mtimeNs, (file) => file.writeSync(bytes, 0));
     done += bytes.byteLength;
     onProgress?.({ phase: 'restoring', bytes: done, totalBytes, files: i + 1, newBytes: 0 });
   }

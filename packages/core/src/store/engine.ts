@@ -117,7 +117,7 @@ export class StoreEngine implements MountEngine, SharedEngine {
     this.publisher = new Publisher(publishing, this.lease);
     this.leaseTimer = setInterval(() => this.lease.advance(), LEASE_INTERVAL_MS).unref();
     this.ingest = new Ingest({ workers: this.pool, publisher: this.publisher, claims });
-    this.data = new DataReader({ workers: this.pool, index: this.index, layout, hasher: this.hasher });
+    this.data = new DataReader({ workers: this.pool, disk, index: this.index, layout, hasher: this.hasher });
     this.tidying = (options.mergeSmallPacks ?? true) ? new Tidying(this, options.maxBytes) : undefined;
   }
 

@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DiskSpec } from '../disk/disk.js';
+import { openDisk } from '../disk/open-disk.js';
+import { makeTemporaryFolder, removeTree } from '../disk/trees.js';
 import type { Store, StoreOptions } from '../types.js';
 import { shareEngine } from './engine-registry.js';
 import { StoreEngine } from './engine.js';
@@ -20,12 +21,14 @@ export function openStore(dir: string, options: StoreOptions = {}): Promise<Stor
 
 /** A store in a new folder that is deleted on close. For tests: nothing is synced, and nothing survives a power cut. */
 export async function openTemporaryStore(options: StoreOptions = {}): Promise<Store> {
-  const dir = await mkdtemp(join(tmpdir(), 'cairn-'));
-  const remove = (): Promise<void> => rm(dir, { recursive: true, force: true });
+  const spec = { durable: false };
+  const disk = await openDisk(spec);
+  const dir = makeTemporaryFolder(disk, join(tmpdir(), 'cairn-'));
+  const remove = (): void => removeTree(disk, dir);
   try {
-    return await openStoreOn({ durable: false }, dir, options, remove);
+    return await openStoreOn(spec, dir, options, remove);
   } catch (error) {
-    await remove();
+    remove();
     throw error;
   }
 }
@@ -35,7 +38,7 @@ export async function openStoreOn(
   disk: DiskSpec,
   dir: string,
   options: StoreOptions = {},
-  afterClose: () => Promise<void> = () => Promise.resolve(),
+  afterClose: () => void = () => undefined,
 ): Promise<Store> {
   const path = realStorePath(dir);
   const { engine, release } = await shareEngine(path, async () => {

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Disk, DiskSpec } from '../disk/disk.js';
 import { openDisk } from '../disk/open-disk.js';
+import { makeTemporaryFolder, removeTree, tryRemove } from '../disk/trees.js';
 import { Decoder } from '../encoding/decoder.js';
 import { isCairnError, wrapIoError, type Damage } from '../errors.js';
 import { createHasher } from '../hash/blake3.js';
@@ -68,7 +68,7 @@ export async function repairStoreOn(spec: DiskSpec, dir: string, options: Repair
     const quarantined = survey.broken.map(({ id }) => `quarantine/${id}.pack`);
     if (options.dryRun === true) {
       const mounts = damagedMounts(layout.mountsDir, access.hasher).map(({ id }) => nameAside(layout, id as MountId));
-      return { ...(await preview(access, survey, options)), healed: 0, quarantined: [...quarantined, ...mounts] };
+      return { ...(await preview(disk, access, survey, options)), healed: 0, quarantined: [...quarantined, ...mounts] };
     }
     const broken = await replaceIndex(disk, access, survey, options);
     const mounts = setMountsAside(disk, access);
@@ -91,8 +91,8 @@ function holdCollections(disk: Disk, layout: StoreLayout): OwnLease {
 }
 
 /** What a repair would be left with, found by an index that is thrown away. */
-async function preview(access: PackAccess, survey: Survey, work: Work): Promise<VerifyReport> {
-  const dir = await mkdtemp(join(tmpdir(), 'cairn-repair-'));
+async function preview(disk: Disk, access: PackAccess, survey: Survey, work: Work): Promise<VerifyReport> {
+  const dir = makeTemporaryFolder(disk, join(tmpdir(), 'cairn-repair-'));
   try {
     const index = new NewIndex(dir, false);
     try {
@@ -115,14 +115,14 @@ async function preview(access: PackAccess, survey: Survey, work: Work): Promise<
       await index.close();
     }
   } finally {
-    await rm(dir, { recursive: true, force: true });
+    tryRemove(disk, dir);
   }
 }
 
 /** Builds the new index aside and puts it in the place of the old one. Returns the names of what went to quarantine besides packs. */
 async function replaceIndex(disk: Disk, access: PackAccess, survey: Survey, { signal }: Work): Promise<string[]> {
   const { layout } = access;
-  await removeLeftovers(layout);
+  removeLeftovers(disk, layout);
   const aside = join(layout.dir, `${NEW_INDEX}${process.pid}-${randomBytes(4).toString('hex')}`);
   disk.mkdir(aside);
   const index = new NewIndex(aside, true);
@@ -148,7 +148,7 @@ async function replaceIndex(disk: Disk, access: PackAccess, survey: Survey, { si
     });
   } finally {
     await index.close();
-    await rm(aside, { recursive: true, force: true });
+    tryRemove(disk, aside);
   }
 }
 
@@ -240,10 +240,10 @@ function idsOf(packs: readonly { id: PackId }[]): Set<PackId> {
 const NEW_INDEX = 'index-new-';
 
 /** Removes what repairs that were killed have left. */
-async function removeLeftovers(layout: StoreLayout): Promise<void> {
+function removeLeftovers(disk: Disk, layout: StoreLayout): void {
   for (const name of readdirSync(layout.dir)) {
     const pid = new RegExp(`^${NEW_INDEX}(\\d+)-`).exec(name)?.[1];
-    if (pid !== undefined && !isAlive(Number(pid))) await rm(join(layout.dir, name), { recursive: true, force: true });
+    if (pid !== undefined && !isAlive(Number(pid))) removeTree(disk, join(layout.dir, name));
   }
 }
 

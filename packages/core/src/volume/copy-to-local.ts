@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { promises as fs } from 'node:fs';
+import fs from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import type { Disk } from '../disk/disk.js';
+import { makeFolders, removeTree } from '../disk/trees.js';
 import { FileExistsError, wrapIoError } from '../errors.js';
 import type { Entry } from '../manifest/entry.js';
 import type { RestoreItem } from '../reading/data-reader.js';
@@ -41,22 +43,23 @@ async function copyOne(
   destination: string,
   options: Work & { force?: boolean },
 ): Promise<void> {
-  const existing = await lstatOrUndefined(destination);
+  const { disk } = engine;
+  const existing = lstat(destination);
   if (existing !== undefined && (options.force !== true || existing.isDirectory())) throw new FileExistsError(destination);
-  await fs.mkdir(dirname(destination), { recursive: true });
+  makeFolders(disk, dirname(destination));
   const temporary = join(dirname(destination), `.cairn-${randomUUID()}`);
   try {
-    if (entry.type === 'symlink') await fs.symlink(entry.target, temporary);
+    if (entry.type === 'symlink') disk.symlink(entry.target, temporary);
     else await engine.data.restoreFiles([restoreItem(entry, temporary)], { ...options, nodes: sight.nodes, verify: engine.verifyReads });
     // A link refuses an existing name where a rename would replace it: without force nobody's file is lost to a race.
-    if (options.force === true) await fs.rename(temporary, destination);
-    else if (entry.type === 'symlink') await fs.symlink(entry.target, destination);
-    else await fs.link(temporary, destination);
+    if (options.force === true) disk.rename(temporary, destination);
+    else if (entry.type === 'symlink') disk.symlink(entry.target, destination);
+    else disk.link(temporary, destination);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw new FileExistsError(destination);
     throw error;
   } finally {
-    await fs.rm(temporary, { force: true });
+    clearAway(engine, temporary);
   }
 }
 
@@ -67,20 +70,21 @@ async function copyFolder(
   destination: string,
   options: Work & { force?: boolean },
 ): Promise<void> {
-  const existing = await lstatOrUndefined(destination);
+  const { disk } = engine;
+  const existing = lstat(destination);
   if (existing !== undefined && !existing.isDirectory()) throw new FileExistsError(destination);
-  if (existing !== undefined && options.force !== true) await refuseExisting(sight, path, destination);
+  if (existing !== undefined && options.force !== true) refuseExisting(sight, path, destination);
   // Aside, but in the same file system: a folder that is there may be a mount point.
   const parent = existing === undefined ? dirname(destination) : destination;
-  await fs.mkdir(parent, { recursive: true });
+  makeFolders(disk, parent);
   const aside = join(parent, `.cairn-${randomUUID()}`);
   try {
-    await fs.mkdir(aside);
+    disk.makeFolder(aside);
     await materialize(engine, sight, path, aside, options);
-    if (existing === undefined) await fs.rename(aside, destination);
-    else await moveInto(aside, destination, options.force === true);
+    if (existing === undefined) disk.rename(aside, destination);
+    else moveInto(disk, aside, destination, options.force === true);
   } finally {
-    await fs.rm(aside, { recursive: true, force: true });
+    clearAway(engine, aside);
   }
 }
 
@@ -88,12 +92,12 @@ async function copyFolder(
 async function materialize(engine: Engine, sight: Sight, path: string, aside: string, options: Work): Promise<void> {
   const links: [string, string][] = [];
   const paths = new LocalNames((at) => sight.tree.get(at));
-  const names = new FoldingNames(await foldsNames(aside));
+  const names = new FoldingNames(foldsNames(engine.disk, aside));
   let folders: string[] = [];
   let files: RestoreItem[] = [];
   const done = { bytes: 0, files: 0 };
   const flush = async (): Promise<void> => {
-    for (const folder of folders) await fs.mkdir(folder);
+    await inTurns(folders, (folder) => engine.disk.makeFolder(folder));
     const before = { ...done };
     const onProgress = (p: Progress): void => {
       [done.bytes, done.files] = [before.bytes + p.bytes, before.files + p.files];
@@ -112,29 +116,46 @@ async function materialize(engine: Engine, sight: Sight, path: string, aside: st
     if (folders.length + files.length >= ENTRIES_PER_BATCH) await flush();
   }
   await flush();
-  for (const [target, local] of links) await fs.symlink(target, local);
+  await inTurns(links, ([target, local]) => engine.disk.symlink(target, local));
+}
+
+/** Synchronous calls, for the sake of their speed, and now and then the rest of the program. */
+async function inTurns<T>(items: readonly T[], action: (item: T) => void): Promise<void> {
+  for (const [i, item] of items.entries()) {
+    action(item);
+    if (i % CALLS_PER_TURN === CALLS_PER_TURN - 1) await new Promise(setImmediate);
+  }
+}
+
+/** What went wrong before matters more than that this cannot be removed, and a copy that is in its place is whole. */
+function clearAway({ disk, diagnostics }: Engine, aside: string): void {
+  try {
+    removeTree(disk, aside);
+  } catch (error) {
+    diagnostics.log('warn', `'${aside}' is left over, and can be removed: ${(error as Error).message}`);
+  }
 }
 
 /** Moves what is in one folder into another one, whole subtrees at a time where nothing is in their way. */
-async function moveInto(from: string, to: string, force: boolean): Promise<void> {
-  for (const name of await fs.readdir(from)) {
+function moveInto(disk: Disk, from: string, to: string, force: boolean): void {
+  for (const name of fs.readdirSync(from)) {
     const [source, target] = [join(from, name), join(to, name)];
-    const there = await lstatOrUndefined(target);
-    const folderMoves = (await fs.lstat(source)).isDirectory();
-    if (there === undefined) await fs.rename(source, target);
-    else if (there.isDirectory() && folderMoves) await moveInto(source, target, force);
+    const there = lstat(target);
+    const folderMoves = fs.lstatSync(source).isDirectory();
+    if (there === undefined) disk.rename(source, target);
+    else if (there.isDirectory() && folderMoves) moveInto(disk, source, target, force);
     // A symlink in place of a folder would lead outside.
     else if (there.isDirectory() || folderMoves || !force) throw new FileExistsError(target);
-    else await fs.rename(source, target);
+    else disk.rename(source, target);
   }
 }
 
 /** Before anything is written: a half-done copy over somebody's files would be hard to tell from a whole one. */
-async function refuseExisting(sight: Sight, path: string, destination: string): Promise<void> {
-  if ((await fs.readdir(destination)).length === 0) return;
+function refuseExisting(sight: Sight, path: string, destination: string): void {
+  if (fs.readdirSync(destination).length === 0) return;
   for (const [child, entry] of sight.tree.walk(path)) {
     const local = localPathOf(path, child, destination);
-    if (entry.type !== 'directory' && (await lstatOrUndefined(local)) !== undefined) throw new FileExistsError(local);
+    if (entry.type !== 'directory' && lstat(local) !== undefined) throw new FileExistsError(local);
   }
 }
 
@@ -144,16 +165,12 @@ function localPathOf(path: string, child: string, destination: string): string {
 
 /** Entries that are made at once; bounds memory in folders of millions. */
 const ENTRIES_PER_BATCH = 16_384;
+const CALLS_PER_TURN = 512;
 
 function restoreItem(entry: FileEntryOf, path: string): RestoreItem {
   return { content: entry.content, path, executable: entry.executable, mtimeNs: entry.mtimeNs };
 }
 
-async function lstatOrUndefined(path: string): Promise<Awaited<ReturnType<typeof fs.lstat>> | undefined> {
-  try {
-    return await fs.lstat(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+function lstat(path: string): fs.Stats | undefined {
+  return fs.lstatSync(path, { throwIfNoEntry: false });
 }

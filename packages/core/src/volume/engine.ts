@@ -1,4 +1,5 @@
 import type { GearScanner } from '../chunking/gear.js';
+import type { Disk } from '../disk/disk.js';
 import type { Hasher } from '../hash/hasher.js';
 import type { IndexReader } from '../index/reader.js';
 import type { Ingest } from '../ingest/ingest.js';
@@ -15,6 +16,8 @@ import type { MountRequest } from './mount-request.js';
 /** What volumes need of an open store: the parts below them, wired by the layer above. */
 export interface Engine {
   readonly layout: StoreLayout;
+  /** How files are written, in the store and in users' folders. */
+  readonly disk: Disk;
   readonly readOnly: boolean;
   readonly hasher: Hasher;
   /** Finds chunk boundaries of small data on the calling thread. */

@@ -1,16 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { existsSync, promises as fs } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Disk } from '../disk/disk.js';
+import { removeFile } from '../disk/trees.js';
 import { AlreadyExistsError } from '../errors.js';
 
 /** Whether names that differ only in case or Unicode form are one name in this folder's file system. */
-export async function foldsNames(folder: string): Promise<boolean> {
+export function foldsNames(disk: Disk, folder: string): boolean {
   const name = `.cairn-${randomUUID()}-\u00e9`;
-  await fs.writeFile(join(folder, name), '', { flag: 'wx', mode: 0o600 });
   try {
+    disk.create(join(folder, name)).closeSync();
     return [name.toUpperCase(), name.normalize('NFD')].some((twin) => existsSync(join(folder, twin)));
   } finally {
-    await fs.rm(join(folder, name), { force: true });
+    removeFile(disk, join(folder, name));
   }
 }
 

@@ -1,7 +1,9 @@
 import type { Dirent } from 'node:fs';
-import { closeSync, lstatSync, promises as fs, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
+import { closeSync, lstatSync, readdir, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { reads } from '../disk/reads.js';
 import { CairnError, FileNotFoundError, InvalidArgumentError, InvalidPathError, SourceChangedError, wrapIoError } from '../errors.js';
 import type { SourceStat } from '../ingest/source.js';
 import { isUnchanged, openSource, settledStat, sourceStat, statOf } from '../ingest/source.js';
@@ -17,6 +19,8 @@ export interface LocalEntry {
   mtimeNs: bigint;
   target?: string;
 }
+
+const readdirAsync = promisify(readdir);
 
 /** Local entries looked at between two turns of the event loop. */
 const ENTRIES_PER_TURN = 512;
@@ -106,7 +110,7 @@ function readFrom(path: string, fd: number, size: number): Uint8Array {
   const bytes = new Uint8Array(size);
   let done = 0;
   try {
-    for (let count = -1; done < size && count !== 0; done += count) count = readSync(fd, bytes, done, size - done, done);
+    for (let count = -1; done < size && count !== 0; done += count) count = reads.readSync(fd, bytes, done, size - done, done);
   } catch (error) {
     throw localError(error, path);
   }
@@ -136,7 +140,7 @@ function entryAt(localPath: string, remotePath: string, look: typeof lstatSync):
 async function readFolder(path: string): Promise<{ name: string; isDirectory(): boolean; isFile(): boolean }[]> {
   let children: Dirent<Buffer>[];
   try {
-    children = await fs.readdir(path, { withFileTypes: true, encoding: 'buffer' });
+    children = await readdirAsync(path, { withFileTypes: true, encoding: 'buffer' });
   } catch (error) {
     throw localError(error, path);
   }

@@ -1,4 +1,4 @@
-import fs from 'node:fs';
+import { removeTree } from '../../disk/trees.js';
 import { InvalidArgumentError, StoreFormatError } from '../../errors.js';
 import { setStateAside } from '../../mount/lost-state.js';
 import { becomeOwner } from '../../mount/owner.js';
@@ -39,7 +39,7 @@ export async function forgetMount(parts: CollectParts, id: string): Promise<void
     if ('why' in mount) return void setStateAside(disk, layout, mount.id, hasher);
     disk.unlink(places.state);
     disk.syncDirectory(places.dir);
-    fs.rmSync(places.dir, { recursive: true, force: true });
+    removeTree(disk, places.dir);
   } finally {
     release();
   }

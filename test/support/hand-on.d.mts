@@ -1,0 +1,1 @@
+export declare const handOn: <T extends object>(inner: T) => T;
