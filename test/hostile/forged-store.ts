@@ -93,7 +93,7 @@ export class ForgedStore {
     const layout = new StoreLayout(dir);
     createStoreFolders(disk, layout);
     const { id } = writePackSync(new PackShelf(disk, layout, 'forger', hasher), this.objects);
-    const journal = new RefJournal(disk, layout.refsDir, hasher);
+    const journal = new RefJournal(disk, layout, hasher);
     let table = EMPTY_REF_TABLE;
     this.changes.forEach((change, i) => {
       const real = change.type === 'head' ? { ...change, pack: id } : change;

@@ -24,7 +24,7 @@ const CREATED: RefChange = {
 
 async function journalIn(dir: string, options?: FaultyDiskOptions): Promise<RefJournal> {
   const disk = await openDisk({ durable: false, ...(options === undefined ? {} : { module: FAULTY, options }) });
-  return new RefJournal(disk, dir, hasher);
+  return new RefJournal(disk, { refsDir: dir, quarantineDir: join(dir, 'quarantine') }, hasher);
 }
 
 /** Enough changes for three full tables, written one by one. */

@@ -5,12 +5,12 @@ import { applyChange, EMPTY_REF_TABLE, type RefChange, type RefTable, type Volum
 
 /** A wish, which `fitting` turns into a change that the table allows: a seed for volume, snapshot, generation and name. */
 export interface Wish {
-  type: RefChange['type'];
+  type: Exclude<RefChange['type'], 'restored'>;
   pick: number;
   name: string;
 }
 
-const TYPES: RefChange['type'][] = ['volume-created', 'head', 'head', 'head', 'volume-renamed', 'volume-deleted', 'tag', 'untag', 'prune'];
+const TYPES: Wish['type'][] = ['volume-created', 'head', 'head', 'head', 'volume-renamed', 'volume-deleted', 'tag', 'untag', 'prune'];
 export const wish = fc.record<Wish>({
   type: fc.constantFrom(...TYPES),
   pick: fc.nat(1 << 20),

@@ -68,6 +68,7 @@ export type {
   ReadRequest,
   ReadView,
   Ref,
+  JournalRepair,
   RepairReport,
   Snapshot,
   SnapshotId,

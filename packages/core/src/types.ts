@@ -175,6 +175,21 @@ export interface VerifyReport {
 export interface RepairReport extends VerifyReport {
   healed: number;
   quarantined: string[];
+  journal: JournalRepair;
+}
+
+/** What a repair found out of changes (of heads, names, tags, histories) that the ref journal does not tell any more. */
+export interface JournalRepair {
+  /** Changes whose files are damaged or gone. */
+  missing: number;
+  /** Of these, how many the old index still knew. */
+  fromIndex: number;
+  /** Versions that are in their histories again since packs hold their records. */
+  fromPacks: { volume: string; snapshot: string }[];
+  /** Missing changes that nothing made up for: a tag, a name, a deletion, a commit without a trace. */
+  unknown: number;
+  /** Where changes stay unknown: versions in packs and in no history. They may have been in one, or have been deleted; the next gc takes them. */
+  unplaced: { volume: string; snapshot: string }[];
 }
 
 export interface Volumes {

@@ -1,4 +1,4 @@
-import type { RepairReport } from '@cairn/core';
+import type { JournalRepair, RepairReport } from '@cairn/core';
 import type { Context } from '../context.js';
 import { describeDamage } from '../damage-report.js';
 import { ExitCode } from '../exit-codes.js';
@@ -40,16 +40,32 @@ async function repair(context: Context, { from = [], dryRun = false }: RepairCom
 
 async function print(
   context: Context,
-  { ok, packs, bytes, damage, healed, quarantined }: RepairReport,
+  { ok, packs, bytes, damage, healed, quarantined, journal }: RepairReport,
   dryRun: boolean,
   seconds: number,
 ): Promise<void> {
   for (const each of damage) for (const line of describeDamage(each)) await context.output.line(line);
   if (context.quiet) return;
   for (const name of quarantined) await context.output.line(`${dryRun ? 'would set aside' : 'set aside'} ${name}`);
+  for (const line of describeJournal(journal)) await context.output.line(line);
   const totals = `${count(packs, 'pack')}, ${size(bytes)} read, ${dryRun ? '' : `${count(healed, 'object')} brought back, `}${seconds.toFixed(1)} s`;
   const left = dryRun ? 'damaged' : 'left damaged';
   await context.output.line(
     `${totals}: ${ok ? paint('green', 'the store is whole') : paint('red', `${count(damage.length, 'object')} ${left}`)}`,
   );
+}
+
+/** Versions that are named one by one. */
+const SHOWN = 20;
+
+/** What was found out of changes that the journal does not tell. */
+function describeJournal({ missing, fromIndex, fromPacks, unknown, unplaced }: JournalRepair): string[] {
+  if (missing === 0) return [];
+  const found = `${fromIndex} told by the old index, ${count(fromPacks.length, 'version')} found in packs, ${unknown} unknown`;
+  return [
+    `${count(missing, 'change')} missing in the ref journal: ${found}`,
+    ...fromPacks.map(({ volume, snapshot }) => `found ${volume}@${snapshot}`),
+    ...unplaced.slice(0, SHOWN).map(({ volume, snapshot }) => `in no history, and may have been in one: ${snapshot} of ${volume}`),
+    ...(unplaced.length > SHOWN ? [`and ${unplaced.length - SHOWN} more: see --json`] : []),
+  ];
 }

@@ -85,16 +85,26 @@ export function parsePackKey(key: Uint8Array): PackId {
   return packIdFromBytes(key, 1);
 }
 
+/** Every object of one kind. */
+export function objectsOf(kind: ObjectKind): KeyRange {
+  return allOf(join(Family.object, Uint8Array.of(kind)));
+}
+
 export function volumeKey(id: VolumeId): Uint8Array {
   return join(Family.volume, idBytes(id));
 }
 
+/** Of a key of any of the families that begin with a volume. */
 export function parseVolumeKey(key: Uint8Array): VolumeId {
   return idText(key) as VolumeId;
 }
 
 export function nameKey(name: string): Uint8Array {
   return join(Family.name, Buffer.from(name, 'utf8'));
+}
+
+export function parseNameKey(key: Uint8Array): string {
+  return Buffer.from(key).toString('utf8', 1);
 }
 
 export function generationKey(volume: VolumeId, generation: number): Uint8Array {
@@ -132,6 +142,10 @@ export function parseRemovedKey(key: Uint8Array): { seq: number; snapshot: Diges
 export const OBJECTS = allOf(join(Family.object));
 export const PACKS = allOf(join(Family.pack));
 export const VOLUMES = allOf(join(Family.volume));
+export const NAMES = allOf(join(Family.name));
+export const GENERATIONS = allOf(join(Family.generation));
+export const SNAPSHOTS = allOf(join(Family.snapshot));
+export const TAGS = allOf(join(Family.tag));
 export const ABSENT_PACKS = allOf(join(Family.absentPack));
 export const DOOMED_PACKS = allOf(join(Family.doomedPack));
 export const REMOVED = allOf(join(Family.removed));

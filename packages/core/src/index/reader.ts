@@ -145,6 +145,11 @@ export class IndexReader {
     return this.range(keys.OBJECTS, (key, value) => ({ ...keys.parseObjectKey(key), ...records.decodeLocation(key, value) }));
   }
 
+  /** The digests of all objects of one kind. */
+  *digestsOf(kind: ObjectKind): Generator<Digest> {
+    yield* this.range(keys.objectsOf(kind), (key) => keys.parseObjectKey(key).digest);
+  }
+
   /** Whether a pack counts as absent, and why; undefined: it does not. */
   absentPack(id: PackId): AbsentPack | undefined {
     return this.read(keys.absentPackKey(id), (key, value) => records.decodeAbsentPack(id, key, value));

@@ -172,6 +172,8 @@ export class IndexTransaction {
       case 'prune':
         this.prune(change.volumeId, change.generations);
         break;
+      case 'restored':
+        break;
     }
     this.updateState({ seq: this.reader.state().seq + 1 });
   }

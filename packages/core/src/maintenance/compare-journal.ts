@@ -1,10 +1,10 @@
-import { collectDamage, type Damage } from '../errors.js';
+import { DamageError, unlessDamaged, type Damage } from '../errors.js';
 import { digestToHex } from '../hash/digest.js';
 import type { Hasher } from '../hash/hasher.js';
 import type { IndexReader } from '../index/reader.js';
 import type { StoreLayout } from '../pack/store-layout.js';
-import { newestSeq, readJournal, readJournalFile } from '../refs/journal.js';
-import { decodeChange, decodeTable, TABLE_INTERVAL } from '../refs/journal-file.js';
+import { damageOf, newestSeq, readJournal, readJournalFile } from '../refs/journal.js';
+import { decodeChange, TABLE_INTERVAL } from '../refs/journal-file.js';
 import type { VolumeState } from '../refs/ref-table.js';
 
 /**
@@ -12,9 +12,25 @@ import type { VolumeState } from '../refs/ref-table.js';
  * commit under way.
  */
 export function compareWithJournal(layout: StoreLayout, index: IndexReader, hasher: Hasher): Damage[] {
+  return [...differences(layout, index, hasher), ...damagedFallback(layout.refsDir, hasher)];
+}
+
+/**
+ * For whoever takes away what the index does not tell of: that the journal tells of nothing else, and may not be hiding anything.
+ * @throws DamageError
+ */
+export function assertJournalAgrees(layout: StoreLayout, index: IndexReader, hasher: Hasher): void {
+  let damage = differences(layout, index, hasher);
+  // A change that was taken back while it was being read looks like one that is missing.
+  if (damage.length > 0) damage = differences(layout, index, hasher);
+  if (damage.length === 0) return;
+  const what = damage.map(({ id }) => id).join(', ');
+  throw new DamageError(`nothing is collected while ref journal and index do not both tell of all versions (${what})`, damage);
+}
+
+function differences(layout: StoreLayout, index: IndexReader, hasher: Hasher): Damage[] {
   const before = stateOf(index);
   const { table, damage } = readJournal(layout.refsDir, hasher);
-  damage.push(...damagedFallback(layout.refsDir, hasher));
   if (stateOf(index) !== before || table.seq !== before)
     return table.seq < before ? [...damage, { kind: 'index', id: 'refs', affects: [] }] : damage;
   const differs = (name: string): void => void damage.push({ kind: 'index', id: `volume ${name}`, affects: [] });
@@ -47,16 +63,14 @@ function sameVolume(index: IndexReader, told: VolumeState): boolean {
 }
 
 /** Damage to what a rebuild falls back on when it cannot read the newest full table: the one before, and the changes between. */
-function damagedFallback(refsDir: string, hasher: Hasher): Damage[] {
+export function damagedFallback(refsDir: string, hasher: Hasher): Damage[] {
   const newest = newestTableSeq(refsDir);
   const damage: Damage[] = [];
-  for (let seq = Math.max(1, newest - TABLE_INTERVAL); seq < newest; seq++) {
-    collectDamage(damage, () => {
-      const bytes = readJournalFile(refsDir, seq);
-      decodeChange(bytes, seq, hasher);
-      if (seq % TABLE_INTERVAL === 0) decodeTable(bytes, seq, hasher);
-    });
-  }
+  const { type } =
+    (newest === 0 ? undefined : unlessDamaged(() => decodeChange(readJournalFile(refsDir, newest), newest, hasher).change)) ?? {};
+  // Of what came before a repair there may be too little to fall back on.
+  if (type === 'restored') return [];
+  for (let seq = Math.max(1, newest - TABLE_INTERVAL); seq < newest; seq++) damage.push(...damageOf(refsDir, seq, hasher));
   // Once there is a newer table, its writer has begun to remove these.
   return newestTableSeq(refsDir) === newest ? damage : [];
 }

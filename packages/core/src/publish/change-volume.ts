@@ -7,7 +7,7 @@ import type { RefChange } from '../refs/ref-table.js';
 import type { ChangeChecks, ChangeOutcome, VolumeChange } from './messages.js';
 import type { RefParts } from './parts.js';
 
-type UncheckedChange = Exclude<RefChange, { type: 'head' }>;
+type UncheckedChange = Exclude<RefChange, { type: 'head' | 'restored' }>;
 
 /** Changes that take something away: they have to work on a full disk, too. */
 const FREEING: ReadonlySet<VolumeChange['type']> = new Set(['volume-deleted', 'untag', 'prune']);

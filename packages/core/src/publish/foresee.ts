@@ -45,7 +45,7 @@ export async function foreseeClearingUp(
     hasher,
     env,
     reader,
-    journal: new RefJournal(disk, layout.refsDir, hasher),
+    journal: new RefJournal(disk, layout, hasher),
     packs,
     objects: new ObjectReader(reader, packs, hasher, 0),
     reserve: new Reserve(disk, layout.reservePath),

@@ -82,7 +82,7 @@ export type CommitOutcome =
 
 /** A change of refs other than a commit. */
 export type VolumeChange =
-  | Exclude<RefChange, { type: 'head' | 'volume-created' }>
+  | Exclude<RefChange, { type: 'head' | 'volume-created' | 'restored' }>
   /** `ephemeral`: the volume belongs to this engine, and goes when it is closed or dead. */
   | (Omit<Extract<RefChange, { type: 'volume-created' }>, 'ephemeralOwner'> & { ephemeral?: boolean });
 

@@ -58,7 +58,7 @@ export async function openParts(config: PublishConfig, lease: string, gate = new
     hasher,
     env,
     reader,
-    journal: new RefJournal(disk, layout.refsDir, hasher),
+    journal: new RefJournal(disk, layout, hasher),
     shelf: new PackShelf(disk, layout, lease, hasher),
     packs,
     objects: new ObjectReader(reader, packs, hasher),

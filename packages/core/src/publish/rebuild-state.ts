@@ -25,10 +25,16 @@ export interface RebuiltState {
 export function rebuildState(dir: string, hasher: Hasher): RebuiltState {
   const layout = new StoreLayout(dir);
   const { table, damage } = readJournal(layout.refsDir, hasher);
-  return { table, damage, packs: (except = new Set()) => readablePacks(layout, hasher, damage, except) };
+  return { table, damage, packs: (except = new Set()) => sealedPacks(layout, hasher, damage, except) };
 }
 
-function* readablePacks(layout: StoreLayout, hasher: Hasher, damage: Damage[], except: ReadonlySet<PackId>): Generator<SealedPack> {
+/** Every sealed pack with its objects, but for those in `except`; those whose footers are damaged are named in `damage`. */
+export function* sealedPacks(
+  layout: StoreLayout,
+  hasher: Hasher,
+  damage: Damage[],
+  except: ReadonlySet<PackId> = new Set(),
+): Generator<SealedPack> {
   for (const id of listPacks(layout)) {
     const footer = except.has(id) ? undefined : collectDamage(damage, () => readFooter(layout.packPath(id), id, hasher));
     if (footer !== undefined) yield { id, ...footer };

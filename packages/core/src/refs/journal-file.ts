@@ -81,6 +81,11 @@ export function decodeTable(bytes: Uint8Array, seq: number, hasher: Hasher): Ref
   return { seq, volumes: new Map(parsed.volumes.map((row) => [row.id, { ...row, tags: new Map(row.tags) }])) };
 }
 
+/** Whether a table is one that a file may hold. */
+export function isSoundTable({ volumes }: RefTable): boolean {
+  return [...volumes.values()].map(tableRow).every(isTableRow);
+}
+
 export function damagedChange(seq: number, reason: string, cause?: unknown): DamageError {
   const id = `refs/${journalName(seq)}`;
   return new DamageError(`${id} is damaged: ${reason}`, [{ kind: 'index', id, affects: [] }], cause);
@@ -134,7 +139,9 @@ const isVolumeName = (value: unknown): boolean => value === '' || isName(value);
 const isOwner = (value: unknown): boolean => value === undefined || (isText(value) && /^\w{1,64}$/.test(value));
 
 function isChange(value: unknown): value is RefChange {
-  if (!isObject(value) || !isId(value['volumeId'])) return false;
+  if (!isObject(value)) return false;
+  if (value['type'] === 'restored') return true;
+  if (!isId(value['volumeId'])) return false;
   switch (value['type']) {
     case 'volume-created':
       return isVolumeName(value['name']) && isNumber(value['createdAtMs']) && isOwner(value['ephemeralOwner']) && isFork(value['from']);

@@ -6,6 +6,7 @@ import { reads } from '../disk/reads.js';
 import { writeNewFile } from '../disk/write-file.js';
 import { collectDamage, wrapIoError, type Damage } from '../errors.js';
 import type { Hasher } from '../hash/hasher.js';
+import type { StoreLayout } from '../pack/store-layout.js';
 import {
   damagedChange,
   decodeChange,
@@ -27,11 +28,13 @@ const TEMPORARY = /^\.[0-9a-f]{16}\.tmp$/;
 export class RefJournal {
   private readonly disk: Disk;
   private readonly refsDir: string;
+  private readonly quarantineDir: string;
   private readonly hasher: Hasher;
 
-  constructor(disk: Disk, refsDir: string, hasher: Hasher) {
+  constructor(disk: Disk, { refsDir, quarantineDir }: Pick<StoreLayout, 'refsDir' | 'quarantineDir'>, hasher: Hasher) {
     this.disk = disk;
     this.refsDir = refsDir;
+    this.quarantineDir = quarantineDir;
     this.hasher = hasher;
   }
 
@@ -71,12 +74,31 @@ export class RefJournal {
     for (const name of namesIn(this.refsDir)) if (TEMPORARY.test(name)) this.discard(path.join(this.refsDir, name));
   }
 
-  /** Removes the files that come before the full table before the newest one, which is in change `seq`. Best effort. */
+  /**
+   * Removes the files that come before the full table before the newest one, which is in change `seq`; damaged ones are set
+   * aside. Best effort.
+   */
   tidy(seq: number): void {
     for (const name of namesIn(this.refsDir)) {
       const other = seqOfName(name);
-      if (other !== undefined && other < seq - TABLE_INTERVAL) this.discard(path.join(this.refsDir, name));
+      if (other === undefined || other >= seq - TABLE_INTERVAL) continue;
+      try {
+        if (damageOf(this.refsDir, other, this.hasher).length > 0) this.quarantine(other);
+        else this.discard(path.join(this.refsDir, name));
+      } catch {
+        // the next one will meet it again
+      }
     }
+  }
+
+  /** Sets a damaged file aside, never in the place of another. Returns its new name, relative to the store. */
+  quarantine(seq: number): string {
+    this.disk.mkdir(this.quarantineDir);
+    const name = quarantineName(this.quarantineDir, seq);
+    this.disk.rename(this.pathOf(seq), path.join(this.quarantineDir, name));
+    this.disk.syncDirectory(this.quarantineDir);
+    this.disk.syncDirectory(this.refsDir);
+    return `${path.basename(this.quarantineDir)}/${name}`;
   }
 
   private pathOf(seq: number): string {
@@ -136,7 +158,27 @@ export function readJournal(refsDir: string, hasher: Hasher): JournalState {
   return { table, damage };
 }
 
-function newestTable(refsDir: string, seqs: number[], hasher: Hasher, damage: Damage[]): RefTable {
+/** The name under which a damaged file of that number is set aside. */
+export function quarantineName(quarantineDir: string, seq: number): string {
+  const name = `refs-${journalName(seq)}`;
+  for (let copy = 1; ; copy++) {
+    const free = copy === 1 ? name : `${name}.${copy}`;
+    if (!fs.existsSync(path.join(quarantineDir, free))) return free;
+  }
+}
+
+/** What is wrong with a file of the journal. @throws StoreFormatError; what keeps it from being read */
+export function damageOf(refsDir: string, seq: number, hasher: Hasher): Damage[] {
+  const damage: Damage[] = [];
+  collectDamage(damage, () => {
+    const bytes = readJournalFile(refsDir, seq);
+    decodeChange(bytes, seq, hasher);
+    if (seq % TABLE_INTERVAL === 0) decodeTable(bytes, seq, hasher);
+  });
+  return damage;
+}
+
+export function newestTable(refsDir: string, seqs: number[], hasher: Hasher, damage: Damage[]): RefTable {
   for (const seq of seqs.filter((candidate) => candidate % TABLE_INTERVAL === 0).reverse()) {
     const table = collectDamage(damage, () => decodeTable(readJournalFile(refsDir, seq), seq, hasher));
     if (table !== undefined) return table;
@@ -156,7 +198,8 @@ function afterChange(table: RefTable, refsDir: string, seq: number, hasher: Hash
   }
 }
 
-function listSeqs(refsDir: string): number[] {
+/** Numbers of the changes that there are files of, ascending. */
+export function listSeqs(refsDir: string): number[] {
   return listFolder(refsDir)
     .map(seqOfName)
     .filter((seq) => seq !== undefined)

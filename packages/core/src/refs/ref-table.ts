@@ -29,7 +29,9 @@ export type RefChange =
   | { type: 'volume-deleted'; volumeId: VolumeId }
   | { type: 'tag'; volumeId: VolumeId; tag: string; snapshot: DigestHex }
   | { type: 'untag'; volumeId: VolumeId; tag: string }
-  | { type: 'prune'; volumeId: VolumeId; generations: number[] };
+  | { type: 'prune'; volumeId: VolumeId; generations: number[] }
+  /** Changes nothing: the table in this file stands in for all that came before, of which a repair could not read everything. */
+  | { type: 'restored' };
 
 /** One surviving snapshot of a volume: its generation and its id. */
 export type GenerationRef = readonly [generation: number, snapshot: DigestHex];
@@ -102,6 +104,8 @@ export function applyChange(table: RefTable, change: RefChange): RefTable {
       volumes.set(volume.id, { ...volume, generations: volume.generations.filter(([generation]) => !gone.has(generation)) });
       break;
     }
+    case 'restored':
+      break;
   }
   return { seq: table.seq + 1, volumes };
 }

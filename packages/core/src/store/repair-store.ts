@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Disk, DiskSpec } from '../disk/disk.js';
 import { openDisk } from '../disk/open-disk.js';
 import { makeTemporaryFolder, removeTree, tryRemove } from '../disk/trees.js';
 import { Decoder } from '../encoding/decoder.js';
-import { isCairnError, wrapIoError, type Damage } from '../errors.js';
+import { isCairnError, unlessDamaged, wrapIoError, type Damage } from '../errors.js';
 import { createHasher } from '../hash/blake3.js';
 import { INITIAL_STATE } from '../index/records.js';
 import { IndexEnvironment } from '../index/environment.js';
@@ -14,6 +14,7 @@ import { showWhatIsNeeded } from '../maintenance/gc/collection.js';
 import { Findings } from '../maintenance/findings.js';
 import { healFromFiles, healFromStore } from '../maintenance/repair/heal.js';
 import { NewIndex } from '../maintenance/repair/new-index.js';
+import { restoreRefs, writeRestored, type RestoredRefs } from '../maintenance/repair/restore-refs.js';
 import { salvage, wholeRows } from '../maintenance/repair/salvage.js';
 import { surveyPacks, type PackAccess, type Survey } from '../maintenance/repair/survey.js';
 import { traceDamage } from '../maintenance/trace-damage.js';
@@ -28,8 +29,9 @@ import { PackFiles } from '../pack/pack-files.js';
 import type { PackId } from '../pack/pack-id.js';
 import { PackShelf } from '../pack/pack-shelf.js';
 import type { StoreLayout } from '../pack/store-layout.js';
+import { quarantineName } from '../refs/journal.js';
 import { OwnLease } from '../publish/own-lease.js';
-import { rebuildState } from '../publish/rebuild-state.js';
+import { sealedPacks } from '../publish/rebuild-state.js';
 import type { RepairReport, StoreOptions, VerifyReport, Work } from '../types.js';
 import { StoreEngine } from './engine.js';
 import { prepareStoreDir, realStorePath } from './open-dir.js';
@@ -43,7 +45,8 @@ export interface RepairOptions extends Work, Pick<StoreOptions, 'allowNetworkFil
 
 /**
  * Makes the index of a store anew from its packs and its ref journal, reading every byte. Packs with damage are moved to
- * `quarantine/`, never deleted; what is whole in them is copied out before, and what is not is taken from `sources`.
+ * `quarantine/`, never deleted; what is whole in them is copied out before, and what is not is taken from `sources`. What damaged
+ * files of the journal told is taken from the old index, where that can be believed, and from snapshot records in packs.
  * Processes that have the store open may go on reading; their next change fails with `CAIRN_INDEX_REPLACED`, and they
  * have to open it again. May be interrupted at any moment, and run again.
  *
@@ -65,15 +68,13 @@ export async function repairStoreOn(spec: DiskSpec, dir: string, options: Repair
     // A collection that did not see the lease has ended its step by then.
     if (lease !== undefined) await underOldLock(layout, () => undefined);
     const survey = await surveyPacks(access, options);
-    const quarantined = survey.broken.map(({ id }) => `quarantine/${id}.pack`);
-    if (options.dryRun === true) {
-      const mounts = damagedMounts(layout.mountsDir, access.hasher).map(({ id }) => nameAside(layout, id as MountId));
-      return { ...(await preview(disk, access, survey, options)), healed: 0, quarantined: [...quarantined, ...mounts] };
-    }
-    const broken = await replaceIndex(disk, access, survey, options);
+    if (options.dryRun === true) return await preview(disk, access, survey, options);
+    const { refs, setAside } = await replaceIndex(disk, access, survey, options);
     const mounts = setMountsAside(disk, access);
     const report = await heal(spec, layout.dir, options);
-    return { ...report, bytes: survey.bytes, quarantined: [...quarantined, ...broken, ...mounts] };
+    const damage = [...refs.damage, ...report.damage];
+    const quarantined = [...namesOfPacks(survey), ...setAside, ...mounts];
+    return { ...report, ok: damage.length === 0, damage, bytes: survey.bytes, quarantined, journal: refs.report };
   } catch (error) {
     throw wrapIoError(error, `cannot repair the store '${dir}'`);
   } finally {
@@ -91,17 +92,19 @@ function holdCollections(disk: Disk, layout: StoreLayout): OwnLease {
 }
 
 /** What a repair would be left with, found by an index that is thrown away. */
-async function preview(disk: Disk, access: PackAccess, survey: Survey, work: Work): Promise<VerifyReport> {
+async function preview(disk: Disk, access: PackAccess, survey: Survey, work: Work): Promise<RepairReport> {
   const dir = makeTemporaryFolder(disk, join(tmpdir(), 'cairn-repair-'));
   try {
     const index = new NewIndex(dir, false);
     try {
-      const state = rebuildState(access.layout.dir, access.hasher);
-      for (const pack of state.packs(idsOf(survey.broken))) index.addPack(pack);
-      for (const pack of survey.broken) index.addPack({ id: pack.id, sizeBytes: 0, table: wholeRows(pack) });
-      index.setRefs(state.table);
+      const { layout, hasher } = access;
       const findings = new Findings();
-      findings.add(...state.damage, ...damagedMounts(access.layout.mountsDir, access.hasher));
+      const damage: Damage[] = [];
+      for (const pack of sealedPacks(layout, hasher, damage, idsOf(survey.broken))) index.addPack(pack);
+      for (const pack of survey.broken) index.addPack({ id: pack.id, sizeBytes: 0, table: wholeRows(pack) });
+      const refs = withOldIndex(layout, (old) => restoreRefs(access, index.reader, old));
+      index.setRefs(refs.table);
+      findings.add(...refs.damage, ...damage, ...damagedMounts(layout.mountsDir, hasher));
       findings.add(...survey.broken.map(({ id }): Damage => ({ kind: 'pack', id, affects: [] })));
       const nodes = new ObjectReader(index.reader, access.packs, access.hasher, 0);
       // The objects that are whole in a broken pack would be copied out of it.
@@ -110,7 +113,20 @@ async function preview(disk: Disk, access: PackAccess, survey: Survey, work: Wor
       if (lost.damage.length > 0) traceDamage(index.reader, nodes, lost);
       findings.add(...lost.damage);
       const packs = survey.whole.length + survey.broken.length;
-      return { ok: findings.damage.length === 0, packs, chunks: survey.chunks, bytes: survey.bytes, damage: findings.damage };
+      return {
+        ok: findings.damage.length === 0,
+        packs,
+        chunks: survey.chunks,
+        bytes: survey.bytes,
+        damage: findings.damage,
+        healed: 0,
+        quarantined: [
+          ...namesOfPacks(survey),
+          ...refs.damaged.map((seq) => `quarantine/${quarantineName(layout.quarantineDir, seq)}`),
+          ...damagedMounts(layout.mountsDir, hasher).map(({ id }) => nameAside(layout, id as MountId)),
+        ],
+        journal: refs.report,
+      };
     } finally {
       await index.close();
     }
@@ -119,9 +135,15 @@ async function preview(disk: Disk, access: PackAccess, survey: Survey, work: Wor
   }
 }
 
-/** Builds the new index aside and puts it in the place of the old one. Returns the names of what went to quarantine besides packs. */
-async function replaceIndex(disk: Disk, access: PackAccess, survey: Survey, { signal }: Work): Promise<string[]> {
-  const { layout } = access;
+/** What a repair has put in place; `setAside`: the names of what went to quarantine besides packs. */
+interface Replaced {
+  refs: RestoredRefs;
+  setAside: string[];
+}
+
+/** Builds the new index aside and puts it in the place of the old one. */
+async function replaceIndex(disk: Disk, access: PackAccess, survey: Survey, { signal }: Work): Promise<Replaced> {
+  const { layout, hasher } = access;
   removeLeftovers(disk, layout);
   const aside = join(layout.dir, `${NEW_INDEX}${process.pid}-${randomBytes(4).toString('hex')}`);
   disk.mkdir(aside);
@@ -133,18 +155,20 @@ async function replaceIndex(disk: Disk, access: PackAccess, survey: Survey, { si
       index.addPack(pack);
       known.add(pack.id);
     };
-    for (const pack of rebuildState(layout.dir, access.hasher).packs(known)) {
+    for (const pack of sealedPacks(layout, hasher, [], known)) {
       add(pack);
       await new Promise(setImmediate);
     }
     const shelf = new PackShelf(disk, layout, randomBytes(16).toString('hex'), access.hasher);
     for (const broken of survey.broken) for (const pack of salvage(access, shelf, broken)) add(pack);
-    return await underOldLock(layout, () => {
+    return await underOldLock(layout, (old) => {
       // What was committed meanwhile. From here to the end nobody commits.
-      const state = rebuildState(layout.dir, access.hasher);
-      for (const pack of state.packs(known)) add(pack);
-      index.setRefs(state.table);
-      return swap(disk, layout, aside, survey);
+      for (const pack of sealedPacks(layout, hasher, [], known)) add(pack);
+      const refs = restoreRefs(access, index.reader, old);
+      index.setRefs(refs.table);
+      const oldIndex = swap(disk, layout, aside, survey);
+      // Only now: who has the old index open would go on with numbers that come before that of the new table.
+      return { refs, setAside: [oldIndex, ...writeRestored(disk, access, refs)] };
     });
   } finally {
     await index.close();
@@ -158,19 +182,19 @@ function setMountsAside(disk: Disk, { layout, hasher }: PackAccess): string[] {
 }
 
 /** Runs `work` while no other process changes the store: as far as the old index can still be locked. */
-async function underOldLock<T>(layout: StoreLayout, work: () => T): Promise<T> {
+async function underOldLock<T>(layout: StoreLayout, work: (old: IndexEnvironment | undefined) => T): Promise<T> {
   let old: IndexEnvironment;
   try {
     old = IndexEnvironment.open(layout.indexDir, { durable: true });
   } catch (error) {
     if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
-    return work();
+    return work(undefined);
   }
   try {
     let result: { value: T } | undefined;
     old.transaction(() => {
       old.assertNotReplaced();
-      result = { value: work() };
+      result = { value: work(old) };
     });
     return result!.value;
   } finally {
@@ -178,8 +202,22 @@ async function underOldLock<T>(layout: StoreLayout, work: () => T): Promise<T> {
   }
 }
 
+/** Runs `work` with the old index, where there is one that can be opened, which it only reads. */
+function withOldIndex<T>(layout: StoreLayout, work: (old: IndexEnvironment | undefined) => T): T {
+  const old = hasIndex(layout) ? unlessDamaged(() => IndexEnvironment.open(layout.indexDir, { durable: true, readOnly: true })) : undefined;
+  try {
+    return work(old);
+  } finally {
+    void old?.close();
+  }
+}
+
+function hasIndex({ indexDir }: StoreLayout): boolean {
+  return (statSync(join(indexDir, 'data.mdb'), { throwIfNoEntry: false })?.size ?? 0) > 0;
+}
+
 /** Every step leaves a store that a repair, begun again, can go on from. */
-function swap(disk: Disk, layout: StoreLayout, aside: string, survey: Survey): string[] {
+function swap(disk: Disk, layout: StoreLayout, aside: string, survey: Survey): string {
   disk.mkdir(layout.quarantineDir);
   for (const { id } of survey.broken) disk.rename(layout.packPath(id), join(layout.quarantineDir, `${id}.pack`));
   const oldIndex = `index-${new Date().toISOString().replace(/[:.]/g, '-')}`;
@@ -188,14 +226,14 @@ function swap(disk: Disk, layout: StoreLayout, aside: string, survey: Survey): s
   disk.rename(layout.indexDir, join(layout.quarantineDir, oldIndex));
   disk.rename(aside, layout.indexDir);
   for (const folder of [...survey.broken.map(({ id }) => layout.packDir(id)), layout.quarantineDir, layout.dir]) disk.syncDirectory(folder);
-  return [`quarantine/${oldIndex}`];
+  return `quarantine/${oldIndex}`;
 }
 
 /** Brings back what is missing from where there are copies, and checks what the store is then. */
-async function heal(spec: DiskSpec, dir: string, options: RepairOptions): Promise<Omit<RepairReport, 'quarantined'>> {
+async function heal(spec: DiskSpec, dir: string, options: RepairOptions): Promise<VerifyReport & { healed: number }> {
   const engine = await StoreEngine.open(dir, { disk: spec, allowNetworkFileSystem: options.allowNetworkFileSystem ?? false });
   try {
-    let report: Omit<RepairReport, 'quarantined'> = { ...(await verifyStore(engine, { signal: options.signal })), healed: 0 };
+    let report = { ...(await verifyStore(engine, { signal: options.signal })), healed: 0 };
     for (const source of options.sources ?? []) report = await healFrom(engine, source, report, options);
     if (report.ok) await showWhatIsNeeded(engine, { signal: options.signal });
     return report;
@@ -230,6 +268,10 @@ async function healFrom<R extends VerifyReport & { healed: number }>(
 
 function openSource(dir: string): Promise<StoreEngine> {
   return StoreEngine.open(realStorePath(dir), { disk: { durable: true }, create: false });
+}
+
+function namesOfPacks({ broken }: Survey): string[] {
+  return broken.map(({ id }) => `quarantine/${id}.pack`);
 }
 
 function idsOf(packs: readonly { id: PackId }[]): Set<PackId> {

@@ -3,6 +3,7 @@ import type { IndexReader } from '../../index/reader.js';
 import { ObjectReader } from '../../objects/object-reader.js';
 import type { PackId } from '../../pack/pack-id.js';
 import type { Work } from '../../types.js';
+import { assertJournalAgrees } from '../compare-journal.js';
 import { copyLive, type Copied, type CopyPlan, plannedCopies } from './copies.js';
 import { deleteCondemned } from './deleting.js';
 import { Needed } from './needed.js';
@@ -33,6 +34,8 @@ const SUPERSEDED = Symbol('superseded');
 export async function collect(parts: CollectParts, options: CollectOptions): Promise<Outcome> {
   if (parts.readOnly) throw new ReadOnlyError('this store');
   options.signal?.throwIfAborted();
+  // What one of the two may be hiding is not to be freed.
+  await parts.run(async () => assertJournalAgrees(parts.layout, parts.index, parts.hasher));
   if (options.dryRun !== true) await parts.run(() => parts.publisher.prepareCollection());
   // What this engine has let go of must not be kept for its sake; nor what dead processes had, which has left the histories only now.
   parts.lease.advance();

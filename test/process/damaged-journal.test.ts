@@ -1,0 +1,137 @@
+import { openStore, repairStore, type RepairReport, type Store } from '@cairn/core';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { everything } from '../support/everything.mjs';
+import { codeOf, failureOf } from '../support/failures.js';
+import { noise, randomFrom, testSeed } from '../support/random.js';
+import { tell } from '../support/tell.js';
+import { withStore } from '../support/with-store.js';
+
+/** A long run damages each file in each way beside each index. */
+const ALL = process.env['CAIRN_TEST_FAULTS'] === 'all';
+const HOW = ['flipped', 'cut short', 'deleted'] as const;
+const INDEX = ['whole', 'missing', 'stale'] as const;
+
+const root = mkdtempSync(join(tmpdir(), 'cairn-test-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const whole = join(root, 'whole');
+const dir = join(root, 'store');
+const stale = join(root, 'stale-index');
+let before: string[];
+/** What the store was before its last change. */
+let beforeLast: string[];
+
+const below = randomFrom(testSeed('damaged journals'));
+const open = (at: string): Promise<Store> => openStore(at, { workers: 1, mergeSmallPacks: false });
+const look = (): Promise<string[]> => withStore(dir, everything, open);
+const journalFiles = (): string[] => readdirSync(join(dir, 'refs')).sort();
+const typeOf = (name: string): string => /"type":"([a-z-]+)"/.exec(readFileSync(join(whole, 'refs', name), 'latin1'))![1]!;
+
+beforeAll(async () => {
+  await withStore(
+    whole,
+    async (store) => {
+      const commit = async (name: string, step: number): Promise<void> => {
+        const volume = await store.volumes.fromName(name, { createIfMissing: true });
+        await volume.writeFile(`file-${step % 3}`, noise(5000, step));
+        await volume.commit({ message: `m${step}` });
+      };
+      for (const step of [0, 1, 2]) await commit('main', step);
+      const main = await store.volumes.fromName('main');
+      await main.tag('first', 'HEAD~2');
+      await store.volumes.fork('main', 'forked');
+      await commit('forked', 3);
+      cpSync(join(whole, 'index'), stale, { recursive: true, filter: (file) => !file.endsWith('lock.mdb') });
+      await commit('main', 4);
+      await store.volumes.rename('forked', 'renamed');
+      await commit('gone', 5);
+      await store.volumes.delete('gone');
+      await main.reload();
+      await main.tag('second');
+      await main.untag('first');
+      for (const step of [6, 7]) await commit('main', step);
+      await (await store.volumes.fromName('main')).prune({ keepLast: 4 });
+      beforeLast = await everything(store);
+      await commit('main', 8);
+      before = await everything(store);
+    },
+    open,
+  );
+});
+
+function restore(index: (typeof INDEX)[number]): void {
+  rmSync(dir, { recursive: true, force: true });
+  cpSync(whole, dir, { recursive: true, filter: (file) => !file.endsWith('lock.mdb') });
+  if (index === 'whole') return;
+  rmSync(join(dir, 'index'), { recursive: true });
+  if (index === 'stale') cpSync(stale, join(dir, 'index'), { recursive: true });
+}
+
+function damage(name: string, how: (typeof HOW)[number]): void {
+  const file = join(dir, 'refs', name);
+  const bytes = readFileSync(file);
+  if (how === 'deleted') return rmSync(file);
+  if (how === 'cut short') return truncateSync(file, below(bytes.length));
+  const at = below(bytes.length);
+  bytes[at]! ^= 1 << below(8);
+  writeFileSync(file, bytes);
+}
+
+/** What a repair says, but for what a dry run cannot: the name that the old index gets. */
+function told({ ok, damage: found, journal, quarantined }: RepairReport): unknown {
+  return { ok, damage: found, journal, quarantined: quarantined.filter((name) => !name.includes('/index-')).sort() };
+}
+
+const versions = (lines: readonly string[]): string[] => lines.filter((line) => line.startsWith('file '));
+
+describe('a damaged file of the ref journal', () => {
+  const count = 18;
+  const cases = INDEX.flatMap((index) => HOW.flatMap((how) => Array.from({ length: count }, (_, at) => ({ index, how, at }))));
+  const drawn = ALL ? cases : INDEX.flatMap((index) => Array.from({ length: 5 }, () => ({ index, how: HOW[below(3)]!, at: below(count) })));
+
+  test('takes nothing with it that an index or a pack still tells: heads, tags and histories are as before, and stay so after gc', async () => {
+    const done = { exact: 0, kept: 0 };
+    for (const { index, how, at } of drawn) {
+      restore(index);
+      expect(journalFiles()).toHaveLength(count);
+      const name = journalFiles()[at]!;
+      const what = `${name} (${typeOf(name)}) ${how}, index ${index}`;
+      damage(name, how);
+      if (index === 'whole') {
+        // Nothing is given up that the hole may have named: not before the repair.
+        const refused = await withStore(dir, (store) => failureOf(store.gc()), open).catch((error: unknown) => error);
+        expect(codeOf(refused), what).toBe('CAIRN_DAMAGED');
+      }
+      const dry = await repairStore(dir, { dryRun: true });
+      const report = await repairStore(dir);
+      expect(told(dry), what).toEqual(told(report));
+      const after = await look();
+      if (index !== 'whole' && how === 'deleted' && at === count - 1) {
+        // Nothing tells that there was a change.
+        expect(after, what).toEqual(beforeLast);
+      } else if (index === 'whole' || typeOf(name) === 'head') {
+        expect(after, what).toEqual(before);
+        expect(report.journal.missing, what).toBe(1);
+        // A version that was deleted or pruned later leaves nothing to find.
+        expect(report.ok, what).toBe(report.journal.unknown === 0);
+        if (index === 'whole') expect(report.ok, what).toBe(true);
+        done.exact++;
+      } else {
+        const left = new Set(versions(after));
+        expect(versions(before).filter((line) => !left.has(line)), what).toEqual([]); // prettier-ignore
+        expect(report.ok, what).toBe(report.journal.unknown === 0);
+        done.kept++;
+      }
+      await withStore(dir, async (store) => void (await store.gc()), open);
+      expect(await look(), what).toEqual(after);
+      expect(await withStore(dir, (store) => store.verify(), open), what).toMatchObject({ ok: true });
+      expect(await repairStore(dir), what).toMatchObject({ ok: true, damage: [], journal: { missing: 0, unknown: 0 } });
+      // What was damaged is kept.
+      expect(readdirSync(join(dir, 'quarantine')).filter((file) => file.startsWith('refs-')), what).toEqual(how === 'deleted' ? [] : [`refs-${name}`]); // prettier-ignore
+    }
+    tell('damaged journals', done);
+    expect(done.exact).toBeGreaterThan(0);
+  }, 600_000);
+});
