@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { Decoder } from '../../packages/core/dist/encoding/decoder.js';
 import { loadZstd } from '../../packages/core/dist/encoding/zstd.js';
 import { createHasher } from '../../packages/core/dist/hash/blake3.js';
+import { Phases } from '../../packages/core/dist/maintenance/phases.js';
 import { surveyPacks } from '../../packages/core/dist/maintenance/repair/survey.js';
 import { PackFiles } from '../../packages/core/dist/pack/pack-files.js';
 import { readStoreFormat } from '../../packages/core/dist/pack/store-format.js';
@@ -285,7 +286,7 @@ describe('flipped bits', () => {
         altered[at]! ^= 1 << (at % 8);
         return !isHarmless(altered, row);
       };
-      await everyByte(pack, async (at) => (await surveyPacks(access, {})).broken.length === (isDamage(at) ? 1 : 0));
+      await everyByte(pack, async (at) => (await surveyPacks(access, new Phases({}))).broken.length === (isDamage(at) ? 1 : 0));
     }
     for (const name of fs.readdirSync(layout.refsDir))
       await everyByte(join(layout.refsDir, name), () => readJournal(layout.refsDir, hasher).damage.length > 0);

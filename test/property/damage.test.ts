@@ -320,15 +320,13 @@ describe('a file of the ref journal that was altered, cut, extended, replaced or
 });
 
 describe('verify', () => {
-  test('of a whole store counts what it has read, and reports progress', async () => {
+  test('of a whole store counts what it has read', async () => {
     const store = await damagedStore('format', (bytes) => bytes);
     onTestFinished(() => store.close());
-    const phases: number[] = [];
-    const report = await store.verify({ readData: true, onProgress: ({ bytes }) => phases.push(bytes) });
+    const report = await store.verify({ readData: true });
     expect(report).toMatchObject({ ok: true, packs: packs.length, damage: [] });
     expect(report.bytes).toBeGreaterThan(5 << 20);
     expect(report.chunks).toBeGreaterThan(100);
-    expect(phases.at(-1)).toBe(report.bytes);
     expect(await store.verify()).toMatchObject({ ok: true, packs: packs.length, chunks: report.chunks, bytes: 0 });
   });
 

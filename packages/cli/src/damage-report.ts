@@ -14,8 +14,9 @@ export function describeDamage({ kind, id, folder, affects }: Damage): string[] 
       `  ${folder === undefined ? 'its folder' : printable(folder)} keeps its files; ${AFTER_REPAIR}`,
     ];
   const places = new Map<string, string[]>();
-  for (const { volume, snapshot, path, tensor } of affects) {
-    const where = `  ${place(volume, snapshot)}:/${printable(path.replace(/^\/+/, ''))}`;
+  for (const { volume, snapshot, path, tensor, mount } of affects) {
+    const holder = mount === undefined ? place(volume, snapshot) : `${volume}, as mounted at ${printable(mount)}`;
+    const where = `  ${holder}:/${printable(path.replace(/^\/+/, ''))}`;
     const tensors = places.get(where) ?? [];
     if (tensor !== undefined) tensors.push(printable(tensor));
     places.set(where, tensors);

@@ -26,11 +26,16 @@ export async function tracked<T>(
 ): Promise<Tracked<T>> {
   let progress: Progress = { phase: label, bytes: 0, files: 0, newBytes: 0 };
   const start = performance.now();
-  const seconds = (): number => (performance.now() - start) / 1000;
-  const stop = show(context, () => describe(label, progress, seconds()));
+  let phaseStart = start;
+  const since = (time: number): number => (performance.now() - time) / 1000;
+  const stop = show(context, () => describe(label, progress, since(phaseStart)));
   try {
-    const value = await call((latest) => (progress = latest));
-    return { value, progress, seconds: seconds() };
+    const value = await call((latest) => {
+      // Only what counts each phase from 0 has its rate from there.
+      if (latest.steps !== undefined && latest.phase !== progress.phase) phaseStart = performance.now();
+      progress = latest;
+    });
+    return { value, progress, seconds: since(start) };
   } finally {
     stop();
   }
@@ -43,18 +48,26 @@ interface Description {
   figures: string;
 }
 
-function describe(label: string, progress: Progress, seconds: number): Description {
-  const { bytes, totalBytes, files, newBytes } = progress;
+/** @internal */
+export function describe(label: string, progress: Progress, seconds: number): Description {
+  const { phase, bytes, totalBytes, files, newBytes, steps } = progress;
+  const hasBytes = steps === undefined || bytes > 0 || totalBytes !== undefined;
   const figures = [
-    totalBytes === undefined ? size(bytes) : `${size(bytes)} of ${size(totalBytes)}`,
-    rate(bytes, seconds),
+    ...(hasBytes ? [totalBytes === undefined ? size(bytes) : `${size(bytes)} of ${size(totalBytes)}`, rate(bytes, seconds)] : []),
+    ...(steps === undefined ? [] : [countOf(steps)]),
     ...(files > 0 ? [count(files, 'file')] : []),
     // Only what stores data reports new bytes; for the others zero would read as "everything was there already".
     ...((label === 'put' || label === 'commit') && bytes >= DEDUP_FROM_BYTES
       ? [`${Math.round(100 * (1 - Math.min(1, newBytes / bytes)))} % dedup`]
       : []),
   ];
-  return { done: bytes, total: totalBytes, label, figures: figures.join(', ') };
+  const shown = { label: steps === undefined ? label : `${label}: ${phase}`, figures: figures.join(', ') };
+  if (totalBytes !== undefined || steps === undefined) return { done: bytes, total: totalBytes, ...shown };
+  return { done: steps.done, total: steps.total, ...shown };
+}
+
+function countOf({ of, done, total }: NonNullable<Progress['steps']>): string {
+  return total === undefined ? count(done, of.slice(0, -1)) : `${done} of ${count(total, of.slice(0, -1))}`;
 }
 
 /** Returns a function that takes it away again. */

@@ -170,7 +170,8 @@ export interface Damage {
   id: string;
   /** Of a mount: where its folder was, as far as that can be read. */
   folder?: string;
-  affects: { volume: string; snapshot: string; path: string; tensor?: string }[];
+  /** `mount`: the folder of a mount that needs it in what it holds, which is no version (`snapshot` is empty). */
+  affects: { volume: string; snapshot: string; path: string; tensor?: string; mount?: string }[];
 }
 
 export class DamageError extends CairnError {

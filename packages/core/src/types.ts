@@ -26,13 +26,18 @@ export interface Work {
   onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** Running totals of a long call: `bytes` and `files` done so far; `newBytes` of them were not in the store before. */
+/**
+ * Running totals of a long call: `bytes` and `files` done so far; `newBytes` of them were not in the store before. What looks at a whole
+ * store, `verify` and a repair, goes through one phase after another, and counts each from 0.
+ */
 export interface Progress {
   phase: string;
   bytes: number;
   totalBytes?: number;
   files: number;
   newBytes: number;
+  /** What a phase counts of the store's own: packs, or objects. `total`: so many there are at most. */
+  steps?: { of: 'packs' | 'objects'; done: number; total?: number };
 }
 
 export interface StoreOptions {
@@ -166,6 +171,8 @@ export interface Usage {
 export interface VerifyReport {
   ok: boolean;
   packs: number;
+  /** Packs that no entry of the index leads to: of work under way, or of processes that died at it. The next `gc` takes them up. */
+  strayPacks: number;
   chunks: number;
   bytes: number;
   damage: Damage[];

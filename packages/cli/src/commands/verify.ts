@@ -28,12 +28,13 @@ async function verify(context: Context, options: { readData?: boolean }): Promis
 
 async function print(
   context: Context,
-  { ok, packs, chunks, bytes, damage }: VerifyReport,
+  { ok, packs, strayPacks, chunks, bytes, damage }: VerifyReport,
   readData: boolean,
   seconds: number,
 ): Promise<void> {
   for (const each of damage) for (const line of describeDamage(each)) await context.output.line(line);
   if (context.quiet) return;
-  const totals = `${count(packs, 'pack')}, ${count(chunks, 'chunk')}, ${readData ? `${size(bytes)} read, ` : ''}${seconds.toFixed(1)} s`;
+  const strays = strayPacks > 0 ? `${count(strayPacks, 'pack')} of work under way or cut short, ` : '';
+  const totals = `${count(packs, 'pack')}, ${strays}${count(chunks, 'chunk')}, ${readData ? `${size(bytes)} read, ` : ''}${seconds.toFixed(1)} s`;
   await context.output.line(`${totals}: ${ok ? paint('green', 'no damage') : paint('red', `${count(damage.length, 'damaged object')}`)}`);
 }

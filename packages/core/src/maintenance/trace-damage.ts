@@ -6,8 +6,10 @@ import { unlessDamaged, type Damage } from '../errors.js';
 import { digestToHex, type Digest } from '../hash/digest.js';
 import { ObjectKind, objectMapKey } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
+import type { ManifestRoot } from '../manifest/entry.js';
 import { keyToPath } from '../manifest/keys.js';
 import { decodeManifestNode } from '../manifest/node.js';
+import { type MountState, rootsOf } from '../mount/state.js';
 import type { NodeSource } from '../objects/node-store.js';
 import { decodeSnapshotRecord } from '../snapshot/record.js';
 import { contentReference, referencesOf, type Reference } from '../snapshot/references.js';
@@ -34,30 +36,54 @@ interface Touched {
  * Tells of every damaged object which volumes, snapshots, paths and tensors need it. What a damaged node of a manifest hides is not
  * known: of such a snapshot it says that with an empty path, beside all paths that can still be read.
  */
-export function traceDamage(index: IndexReader, nodes: NodeSource, findings: Findings): void {
+export function traceDamage(index: IndexReader, nodes: NodeSource, findings: Findings, mounts: readonly MountState[] = []): void {
+  if (findings.damage.every(({ kind }) => kind === 'mount' || kind === 'index')) return;
   const taint = new Taint(nodes, findings);
-  const contents = new Map<ContentId, Touched[]>();
+  const trace = new Trace(nodes, taint);
   for (const { volume, snapshot } of allSnapshots(index)) {
     const record: Reference = { kind: ObjectKind.snapshot, digest: snapshot };
     if (!taint.has(record)) continue;
-    const id = digestToHex(snapshot);
+    const where = { volume, snapshot: digestToHex(snapshot) };
     const own = taint.damageOf(record);
-    if (own !== undefined) {
-      own.affects.push({ volume, snapshot: id, path: '' });
-      continue;
-    }
-    const { root } = decodeSnapshotRecord(nodes.get(ObjectKind.snapshot, snapshot));
-    if (root === null) continue;
+    if (own === undefined) trace.tree(decodeSnapshotRecord(nodes.get(ObjectKind.snapshot, snapshot)).root, where);
+    else own.affects.push({ ...where, path: '' });
+  }
+  for (const mount of mounts) {
+    const where = { volume: index.volumeById(mount.volume)?.name ?? '', snapshot: '', mount: mount.dir };
+    for (const root of rootsOf(mount)) if (!trace.hasMet(root)) trace.tree(root, where);
+  }
+}
+
+/** Adds to damage what it touches. */
+class Trace {
+  private readonly nodes: NodeSource;
+  private readonly taint: Taint;
+  private readonly contents = new Map<ContentId, Touched[]>();
+  private readonly roots = new Set<string>();
+
+  constructor(nodes: NodeSource, taint: Taint) {
+    this.nodes = nodes;
+    this.taint = taint;
+  }
+
+  hasMet(root: Digest): boolean {
+    return this.roots.has(digestToHex(root));
+  }
+
+  tree(root: ManifestRoot, where: Omit<Damage['affects'][number], 'path' | 'tensor'>): void {
+    if (root === null) return;
+    const { nodes, taint, contents } = this;
+    this.roots.add(digestToHex(root));
     for (const found of taintedEntries(taint, nodes, root)) {
       if (!('path' in found)) {
-        found.damage.affects.push({ volume, snapshot: id, path: '' });
+        found.damage.affects.push({ ...where, path: '' });
         continue;
       }
       const { path, content } = found;
       const key = contentId(content);
       if (!contents.has(key)) contents.set(key, touched(taint, nodes, content));
       for (const { damage, tensors } of contents.get(key)!)
-        for (const tensor of tensors) damage.affects.push({ volume, snapshot: id, path, ...(tensor === undefined ? {} : { tensor }) });
+        for (const tensor of tensors) damage.affects.push({ ...where, path, ...(tensor === undefined ? {} : { tensor }) });
     }
   }
 }
@@ -167,6 +193,8 @@ class Taint {
 
   /** Levels are sound where nothing is damaged, so this goes no deeper than trees are high. */
   has(reference: Reference): boolean {
+    // Nothing lies below a chunk, and there are too many of them to remember each.
+    if (reference.kind === ObjectKind.chunk) return this.damageOf(reference) !== undefined;
     const key = objectMapKey(reference.kind, reference.digest);
     let tainted = this.known.get(key);
     if (tainted === undefined) {

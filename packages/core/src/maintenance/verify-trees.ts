@@ -1,17 +1,21 @@
 import { decodeContentNode } from '../content/node.js';
-import type { Digest } from '../hash/digest.js';
-import { ObjectKind, objectMapKey } from '../hash/object-kind.js';
+import { DigestSet } from '../hash/digest-set.js';
+import { type Digest, digestToHex } from '../hash/digest.js';
+import type { Hasher } from '../hash/hasher.js';
+import { ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
 import type { Key } from '../manifest/keys.js';
 import { decodeManifestNode, EntryKind, type ManifestNode, type Totals } from '../manifest/node.js';
+import { listMounts, mountRoots } from '../mount/roots.js';
 import type { NodeSource } from '../objects/node-store.js';
 import { damagedObject } from '../objects/verified-object.js';
 import { decodeSnapshotRecord } from '../snapshot/record.js';
 import type { Reference } from '../snapshot/references.js';
 import { MalformedError } from '../util/bytes.js';
-import type { Findings } from './findings.js';
-
-const OBJECTS_PER_TURN = 4096;
+import { Turns } from '../util/turns.js';
+import { Findings } from './findings.js';
+import { objectCount } from './object-count.js';
+import { Phases } from './phases.js';
 
 /** An object that has to be there, and what the one that refers to it says of it: whoever reads relies on both. */
 interface Due extends Reference {
@@ -34,62 +38,138 @@ interface SaidOfManifest extends Totals {
 /** What an object turned out to be, in the same terms. */
 type Facts = SaidOfContent | (Omit<SaidOfManifest, 'after'> & { firstKey: Key });
 
+/** Where trees are read from, and what refers to them beside volumes. */
+export interface TreeParts {
+  index: IndexReader;
+  nodes: NodeSource;
+  hasher: Hasher;
+  mountsDir: string;
+}
+
+/** How often the trees of mounts are looked at when something seems to be wrong with them. */
+const LOOKS = 3;
+
 /**
- * Walks all trees of all snapshots, each object once: nodes are read and checked, chunks must have a place in a whole pack, and
- * each must be what every one that refers to it says: sound nodes in wrong places are damage.
+ * Walks all trees of all snapshots and mounts, each object once: nodes are read and checked, chunks must have a place in a whole pack,
+ * and each must be what every one that refers to it says: sound nodes in wrong places are damage. Remembers some bytes of each object.
  */
-export async function verifyTrees(index: IndexReader, nodes: NodeSource, findings: Findings, signal?: AbortSignal): Promise<void> {
-  const walk = new TreeCheck(index, nodes, findings);
-  const waiting: Due[] = allSnapshots(index).map(({ snapshot }) => ({ kind: ObjectKind.snapshot, digest: snapshot, said: undefined }));
-  let checked = 0;
-  for (let due = waiting.pop(); due !== undefined; due = waiting.pop()) {
-    const at = due;
-    for (const below of findings.collect(() => walk.check(at)) ?? []) waiting.push(below);
-    if (++checked % OBJECTS_PER_TURN === 0) {
-      signal?.throwIfAborted();
-      await new Promise(setImmediate);
+export async function verifyTrees(parts: TreeParts, findings: Findings, phases: Phases, signal?: AbortSignal): Promise<void> {
+  const { index } = parts;
+  const total = findings.collect(() => objectCount(index));
+  phases.begin('checking trees', { of: 'objects', ...(total === undefined ? {} : { total }) });
+  let walk = new TreeWalk(parts, findings, phases, signal);
+  await walk.from(
+    allSnapshots(index).map(({ snapshot }) => ({ kind: ObjectKind.snapshot, digest: snapshot, said: undefined })),
+    findings,
+  );
+  for (let look = 1; ; look++) {
+    const roots = rootsOfMounts(parts);
+    const found = new Findings();
+    await walk.from(
+      roots.map((digest) => ({ kind: ObjectKind.manifestNode, digest, said: undefined })),
+      found,
+    );
+    if (found.damage.length === 0) return;
+    // A mount that has moved on needs its old tree no more, and a collection may have taken it.
+    index.refresh();
+    const now = new Set(rootsOfMounts(parts).map(digestToHex));
+    if (look < LOOKS && !roots.every((root) => now.has(digestToHex(root)))) {
+      // All of it is met once more.
+      walk = new TreeWalk(parts, findings, new Phases({}), signal);
+      continue;
     }
+    return findings.add(...found.damage);
   }
 }
 
-class TreeCheck {
-  private readonly index: IndexReader;
-  private readonly nodes: NodeSource;
-  private readonly findings: Findings;
-  /** Of objects that were met: undefined for records, which nobody says anything of, and for damaged ones. */
-  private readonly facts = new Map<string, Facts | undefined>();
+function rootsOfMounts({ mountsDir, hasher }: TreeParts): Digest[] {
+  return mountRoots(listMounts(mountsDir, hasher));
+}
 
-  constructor(index: IndexReader, nodes: NodeSource, findings: Findings) {
-    this.index = index;
-    this.nodes = nodes;
-    this.findings = findings;
+/** Of a chunk its length, and 64 bits of its digest: one that is taken for another is not looked for. */
+const CHUNK_WORDS = 3;
+const CHUNK_KEY_BYTES = 8;
+/** Whether a subtree was seen has to be certain. */
+const NODE_WORDS = 8;
+/** Of a node and what is said of it, by the digest of both. */
+const SAID_WORDS = 4;
+
+class TreeWalk {
+  private readonly parts: TreeParts;
+  /** Among them which packs are damaged. */
+  private readonly known: Findings;
+  private readonly phases: Phases;
+  private readonly signal: AbortSignal | undefined;
+  private readonly chunks: DigestSet;
+  private readonly agreed = new DigestSet(SAID_WORDS);
+  /** Nodes and records whose children were met, by kind. */
+  private readonly entered = [ObjectKind.contentNode, ObjectKind.manifestNode, ObjectKind.snapshot].map(
+    (kind) => [kind, new DigestSet(NODE_WORDS)] as const,
+  );
+  private readonly chunkKey = Buffer.alloc(4 * CHUNK_WORDS);
+  private readonly turns = new Turns();
+  private met = 0;
+
+  constructor(parts: TreeParts, known: Findings, phases: Phases, signal: AbortSignal | undefined) {
+    this.parts = parts;
+    this.known = known;
+    this.phases = phases;
+    this.signal = signal;
+    this.chunks = new DigestSet(CHUNK_WORDS);
+  }
+
+  async from(waiting: Due[], findings: Findings): Promise<void> {
+    for (let due = waiting.pop(); due !== undefined; due = waiting.pop()) {
+      const at = due;
+      for (const below of findings.collect(() => this.check(at)) ?? []) waiting.push(below);
+      if (this.turns.isOver()) {
+        this.signal?.throwIfAborted();
+        this.tell();
+        await this.turns.next();
+      }
+    }
+    this.tell();
+  }
+
+  private tell(): void {
+    this.phases.advance(this.met);
+    this.met = 0;
   }
 
   /** What an object that is met for the first time refers to. @throws DamageError */
-  check({ kind, digest, said }: Due): Due[] {
-    const key = objectMapKey(kind, digest);
-    const isNew = !this.facts.has(key);
-    let below: Due[] = [];
-    if (isNew) {
-      this.facts.set(key, undefined);
-      const found = this.look(kind, digest, said);
-      this.facts.set(key, found.facts);
-      below = found.below;
-    }
-    const facts = this.facts.get(key);
+  private check(due: Due): Due[] {
+    const { kind, digest, said } = due;
+    const [set, key] = kind === ObjectKind.chunk ? [this.chunks, this.keyOfChunk(due)] : [this.agreed, this.keyOfNode(due)];
+    if (set.has(key)) return [];
+    const { facts, below } = this.look(kind, digest, said);
     const fault = facts === undefined || said === undefined ? undefined : differenceOf(facts, said);
     // What lies below a node in a wrong place is no part of the tree.
     if (fault !== undefined) throw damagedObject(kind, digest, fault);
-    return below;
+    set.add(key);
+    const isNew = kind === ObjectKind.chunk || this.entered.find(([other]) => other === kind)![1].add(digest);
+    if (isNew) this.met++;
+    return isNew ? below : [];
+  }
+
+  private keyOfChunk({ digest, said }: Due): Uint8Array {
+    this.chunkKey.set(digest.subarray(0, CHUNK_KEY_BYTES));
+    // No chunk is so long: one of which that is said is never among those that were found to be as said.
+    this.chunkKey.writeUInt32LE(Math.min(said !== undefined && 'length' in said ? said.length : 0, 0xffffffff), CHUNK_KEY_BYTES);
+    return this.chunkKey;
+  }
+
+  private keyOfNode({ kind, digest, said }: Due): Uint8Array {
+    return this.parts.hasher.digest(Buffer.concat([Uint8Array.of(kind), digest, Buffer.from(JSON.stringify(said ?? null))]));
   }
 
   private look(kind: ObjectKind, digest: Digest, said: Due['said']): { facts: Facts | undefined; below: Due[] } {
-    const location = this.index.locate(kind, digest);
+    const { index, nodes } = this.parts;
+    const location = index.locate(kind, digest);
     if (location === undefined) throw damagedObject(kind, digest, 'is missing');
-    if (this.findings.get('pack', location.pack) !== undefined)
+    if (this.known.get('pack', location.pack) !== undefined)
       throw damagedObject(kind, digest, `lies in pack ${location.pack}, which is damaged`);
     if (kind === ObjectKind.chunk) return { facts: { level: 0, length: location.length }, below: [] };
-    const bytes = this.nodes.get(kind, digest);
+    const bytes = nodes.get(kind, digest);
     try {
       if (kind === ObjectKind.contentNode) return belowContent(bytes);
       if (kind === ObjectKind.manifestNode)

@@ -12,6 +12,7 @@ import { INITIAL_STATE } from '../index/records.js';
 import { IndexEnvironment } from '../index/environment.js';
 import { showWhatIsNeeded } from '../maintenance/gc/collection.js';
 import { Findings } from '../maintenance/findings.js';
+import { Phases } from '../maintenance/phases.js';
 import { healFromFiles, healFromStore } from '../maintenance/repair/heal.js';
 import { NewIndex } from '../maintenance/repair/new-index.js';
 import { restoreRefs, writeRestored, type RestoredRefs } from '../maintenance/repair/restore-refs.js';
@@ -22,7 +23,7 @@ import { verifyTrees } from '../maintenance/verify-trees.js';
 import { verifyStore } from '../maintenance/verify.js';
 import { nameAside, setStateAside } from '../mount/lost-state.js';
 import type { MountId } from '../mount/places.js';
-import { damagedMounts } from '../mount/roots.js';
+import { damagedMounts, listMounts } from '../mount/roots.js';
 import { ObjectReader } from '../objects/object-reader.js';
 import type { SealedPack } from '../pack/footer.js';
 import { PackFiles } from '../pack/pack-files.js';
@@ -67,9 +68,10 @@ export async function repairStoreOn(spec: DiskSpec, dir: string, options: Repair
   try {
     // A collection that did not see the lease has ended its step by then.
     if (lease !== undefined) await underOldLock(layout, () => undefined);
-    const survey = await surveyPacks(access, options);
-    if (options.dryRun === true) return await preview(disk, access, survey, options);
-    const { refs, setAside } = await replaceIndex(disk, access, survey, options);
+    const phases = new Phases(options);
+    const survey = await surveyPacks(access, phases, options.signal);
+    if (options.dryRun === true) return await preview(disk, access, survey, phases, options);
+    const { refs, setAside } = await replaceIndex(disk, access, survey, phases, options);
     const mounts = setMountsAside(disk, access);
     const report = await heal(spec, layout.dir, options);
     const damage = [...refs.damage, ...report.damage];
@@ -92,7 +94,7 @@ function holdCollections(disk: Disk, layout: StoreLayout): OwnLease {
 }
 
 /** What a repair would be left with, found by an index that is thrown away. */
-async function preview(disk: Disk, access: PackAccess, survey: Survey, work: Work): Promise<RepairReport> {
+async function preview(disk: Disk, access: PackAccess, survey: Survey, phases: Phases, { signal }: Work): Promise<RepairReport> {
   const dir = makeTemporaryFolder(disk, join(tmpdir(), 'cairn-repair-'));
   try {
     const index = new NewIndex(dir, false);
@@ -100,8 +102,17 @@ async function preview(disk: Disk, access: PackAccess, survey: Survey, work: Wor
       const { layout, hasher } = access;
       const findings = new Findings();
       const damage: Damage[] = [];
-      for (const pack of sealedPacks(layout, hasher, damage, idsOf(survey.broken))) index.addPack(pack);
-      for (const pack of survey.broken) index.addPack({ id: pack.id, sizeBytes: 0, table: wholeRows(pack) });
+      phases.begin('making the index', { of: 'packs', total: survey.whole.length + survey.broken.length });
+      const add = (pack: SealedPack): void => {
+        signal?.throwIfAborted();
+        index.addPack(pack);
+        phases.advance(1);
+      };
+      for (const pack of sealedPacks(layout, hasher, damage, idsOf(survey.broken))) {
+        add(pack);
+        await new Promise(setImmediate);
+      }
+      for (const pack of survey.broken) add({ id: pack.id, sizeBytes: 0, table: wholeRows(pack) });
       const refs = withOldIndex(layout, (old) => restoreRefs(access, index.reader, old));
       index.setRefs(refs.table);
       findings.add(...refs.damage, ...damage, ...damagedMounts(layout.mountsDir, hasher));
@@ -109,13 +120,14 @@ async function preview(disk: Disk, access: PackAccess, survey: Survey, work: Wor
       const nodes = new ObjectReader(index.reader, access.packs, access.hasher, 0);
       // The objects that are whole in a broken pack would be copied out of it.
       const lost = new Findings();
-      await verifyTrees(index.reader, nodes, lost, work.signal);
-      if (lost.damage.length > 0) traceDamage(index.reader, nodes, lost);
+      await verifyTrees({ index: index.reader, nodes, hasher, mountsDir: layout.mountsDir }, lost, phases, signal);
+      traceDamage(index.reader, nodes, lost, listMounts(layout.mountsDir, hasher).states);
       findings.add(...lost.damage);
       const packs = survey.whole.length + survey.broken.length;
       return {
         ok: findings.damage.length === 0,
         packs,
+        strayPacks: 0,
         chunks: survey.chunks,
         bytes: survey.bytes,
         damage: findings.damage,
@@ -142,7 +154,7 @@ interface Replaced {
 }
 
 /** Builds the new index aside and puts it in the place of the old one. */
-async function replaceIndex(disk: Disk, access: PackAccess, survey: Survey, { signal }: Work): Promise<Replaced> {
+async function replaceIndex(disk: Disk, access: PackAccess, survey: Survey, phases: Phases, { signal }: Work): Promise<Replaced> {
   const { layout, hasher } = access;
   removeLeftovers(disk, layout);
   const aside = join(layout.dir, `${NEW_INDEX}${process.pid}-${randomBytes(4).toString('hex')}`);
@@ -150,10 +162,12 @@ async function replaceIndex(disk: Disk, access: PackAccess, survey: Survey, { si
   const index = new NewIndex(aside, true);
   try {
     const known = idsOf(survey.broken);
+    phases.begin('making the index', { of: 'packs', total: survey.whole.length + survey.broken.length });
     const add = (pack: SealedPack): void => {
       signal?.throwIfAborted();
       index.addPack(pack);
       known.add(pack.id);
+      phases.advance(1);
     };
     for (const pack of sealedPacks(layout, hasher, [], known)) {
       add(pack);
@@ -233,9 +247,10 @@ function swap(disk: Disk, layout: StoreLayout, aside: string, survey: Survey): s
 async function heal(spec: DiskSpec, dir: string, options: RepairOptions): Promise<VerifyReport & { healed: number }> {
   const engine = await StoreEngine.open(dir, { disk: spec, allowNetworkFileSystem: options.allowNetworkFileSystem ?? false });
   try {
-    let report = { ...(await verifyStore(engine, { signal: options.signal })), healed: 0 };
+    const work = { signal: options.signal, onProgress: options.onProgress };
+    let report = { ...(await verifyStore(engine, work)), healed: 0 };
     for (const source of options.sources ?? []) report = await healFrom(engine, source, report, options);
-    if (report.ok) await showWhatIsNeeded(engine, { signal: options.signal });
+    if (report.ok) await showWhatIsNeeded(engine, work);
     return report;
   } finally {
     await engine.shutDown();
@@ -247,15 +262,16 @@ async function healFrom<R extends VerifyReport & { healed: number }>(
   engine: StoreEngine,
   source: string,
   damaged: R,
-  { signal }: RepairOptions,
+  { signal, onProgress }: RepairOptions,
 ): Promise<R> {
+  const work = { signal, onProgress };
   let report = damaged;
   const other = existsSync(join(source, 'format')) ? await openSource(source) : undefined;
   try {
     for (let healed = Infinity; healed > 0 && report.damage.length > 0;) {
-      if (other === undefined) await healFromFiles(engine, source, { signal });
-      else await healFromStore(engine, report.damage, other.nodes, { signal });
-      const after = await verifyStore(engine, { signal });
+      if (other === undefined) await healFromFiles(engine, source, work);
+      else await healFromStore(engine, report.damage, other.nodes, work);
+      const after = await verifyStore(engine, work);
       const left = new Set(after.damage.map(({ kind, id }) => `${kind} ${id}`));
       healed = report.damage.filter(({ kind, id }) => !left.has(`${kind} ${id}`)).length;
       report = { ...report, ...after, healed: report.healed + healed };

@@ -8,6 +8,7 @@ import { protecting, startsIn, startsSince } from '../../publish/collect.js';
 import type { Lease } from '../../publish/lease-file.js';
 import { mark, Marking, openSnapshots } from '../../publish/marking.js';
 import type { Reference } from '../../snapshot/references.js';
+import { objectCount } from '../object-count.js';
 import type { CollectParts, Pauses } from './parts.js';
 import { type PackUse, UNUSED } from './plan.js';
 import type { View } from './view.js';
@@ -118,10 +119,4 @@ export function sparing(alive: readonly Lease[]): (pack: PackRecord) => boolean 
     const since = pending.get(owner);
     return since !== undefined && epoch >= since;
   };
-}
-
-function objectCount(index: IndexReader): number {
-  let count = 0;
-  for (const { objects } of index.packs()) count += objects;
-  return count;
 }

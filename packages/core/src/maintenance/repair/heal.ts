@@ -8,12 +8,15 @@ import type { NodeSource } from '../../objects/node-store.js';
 import { Staging, type StagedObject } from '../../objects/staging.js';
 import type { Work } from '../../types.js';
 import type { Engine } from '../../volume/engine.js';
+import { Phases } from '../phases.js';
 
 /** Bytes of objects that are handed on at a time. */
 const GROUP_BYTES = 64 << 20;
 
 /** Takes what is missing from another store, which may have damage of its own. */
-export async function healFromStore(engine: Engine, damage: readonly Damage[], other: NodeSource, { signal }: Work): Promise<void> {
+export async function healFromStore(engine: Engine, damage: readonly Damage[], other: NodeSource, work: Work): Promise<void> {
+  const phases = new Phases(work);
+  phases.begin('taking what is missing from the other store', { of: 'objects', total: damage.length });
   let group: StagedObject[] = [];
   let bytes = 0;
   const flush = async (): Promise<void> => {
@@ -22,8 +25,9 @@ export async function healFromStore(engine: Engine, damage: readonly Damage[], o
     engine.index.refresh();
   };
   for (const object of found(damage, other)) {
-    signal?.throwIfAborted();
+    work.signal?.throwIfAborted();
     group.push(object);
+    phases.advance(1, object.bytes.byteLength);
     if ((bytes += object.bytes.byteLength) >= GROUP_BYTES) await flush();
   }
   await flush();

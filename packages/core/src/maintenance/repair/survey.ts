@@ -1,3 +1,4 @@
+import fs from 'node:fs';
 import type { Decoder } from '../../encoding/decoder.js';
 import { unlessDamaged } from '../../errors.js';
 import type { Hasher } from '../../hash/hasher.js';
@@ -10,7 +11,7 @@ import type { PackFiles } from '../../pack/pack-files.js';
 import type { PackId } from '../../pack/pack-id.js';
 import { readFooter } from '../../pack/read-footer.js';
 import type { StoreLayout } from '../../pack/store-layout.js';
-import type { Work } from '../../types.js';
+import type { Phases } from '../phases.js';
 
 /** A pack with something damaged in it, and its objects that are whole; none where the footer is lost. */
 export interface BrokenPack {
@@ -36,10 +37,12 @@ export interface PackAccess {
 }
 
 /** Reads all packs. @throws what keeps the folders from being listed, or a file from being read: half a look proves nothing. */
-export async function surveyPacks(access: PackAccess, { signal, onProgress }: Work): Promise<Survey> {
+export async function surveyPacks(access: PackAccess, phases: Phases, signal?: AbortSignal): Promise<Survey> {
   const survey = { whole: [] as PackId[], broken: [] as BrokenPack[], chunks: 0, bytes: 0 };
-  let files = 0;
-  for (const id of listPacks(access.layout)) {
+  const sizes = [...listPacks(access.layout)].map((id) => ({ id, sizeBytes: sizeOf(access.layout.packPath(id)) }));
+  const totalBytes = sizes.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  phases.begin('reading packs', { of: 'packs', total: sizes.length, totalBytes });
+  for (const { id, sizeBytes } of sizes) {
     signal?.throwIfAborted();
     const { whole, isWhole } = checkPack(access, id);
     for (const object of whole) {
@@ -48,10 +51,19 @@ export async function surveyPacks(access: PackAccess, { signal, onProgress }: Wo
     }
     if (isWhole) survey.whole.push(id);
     else survey.broken.push({ id, whole });
-    onProgress?.({ phase: 'checking packs', bytes: survey.bytes, files: ++files, newBytes: 0 });
+    phases.advance(1, sizeBytes);
     await new Promise(setImmediate);
   }
   return survey;
+}
+
+/** 0 where the system does not tell: reading it will say why. */
+function sizeOf(path: string): number {
+  try {
+    return fs.statSync(path).size;
+  } catch {
+    return 0;
+  }
 }
 
 /** The objects of a pack that are whole, and whether these are all that it should have. */
