@@ -63,34 +63,40 @@ function packsOf(dir: string): string[] {
 }
 
 describe('a collection', () => {
-  test('that is killed at any of its disk calls loses nothing, and the next one ends what it began', async () => {
-    let kills = 0;
-    const template = await makeStore();
-    for (let failAt = 1; ; failAt += STRIDE) {
-      const dir = copyOf(template.dir);
-      const child = Child.start('collector.mjs', { dir, faults: { failAt, error: failAt % 2 === 0 ? 'tear' : 'kill' } });
-      const { signal, stderr } = await child.ended;
-      expect(stderr).toBe('');
-      const { store } = await openDirectly(dir);
-      try {
-        await expectWhole(store, { readData: false });
-        await store.gc();
-        await expectWhole(store);
-        expect(await store.gc()).toMatchObject({ packsDropped: 0, packsRewritten: 0, waiting: 0 });
-        const { stored, unreachable } = await store.usage();
-        expect(unreachable).toBeLessThanOrEqual(0.05 * stored);
-        expect(stored).toBeLessThan(5_600_000);
-        expect(packsOf(dir).length).toBeLessThanOrEqual(5);
-        expect(readdirSync(join(dir, 'packs', 'incoming'))).toEqual([]);
-      } finally {
-        await store.close();
+  test.each(['gc', 'optimize'] as const)(
+    'of %s that is killed at any of its disk calls loses nothing, and the next one ends what it began',
+    async (call) => {
+      let kills = 0;
+      const template = await makeStore();
+      for (let failAt = 1; ; failAt += STRIDE) {
+        const dir = copyOf(template.dir);
+        const child = Child.start('collector.mjs', { dir, call, faults: { failAt, error: failAt % 2 === 0 ? 'tear' : 'kill' } });
+        const { signal, stderr } = await child.ended;
+        expect(stderr).toBe('');
+        const { store } = await openDirectly(dir);
+        try {
+          await expectWhole(store, { readData: false });
+          await store[call]();
+          await expectWhole(store);
+          expect(await store.gc()).toMatchObject({ packsDropped: 0, packsRewritten: 0, waiting: 0 });
+          const { packsBefore, packsAfter } = await store.optimize({ dryRun: true });
+          if (call === 'optimize') expect(packsAfter).toBe(packsBefore);
+          const { stored, unreachable } = await store.usage();
+          expect(unreachable).toBeLessThanOrEqual(0.05 * stored);
+          expect(stored).toBeLessThan(5_600_000);
+          expect(packsOf(dir).length).toBeLessThanOrEqual(5);
+          expect(readdirSync(join(dir, 'packs', 'incoming'))).toEqual([]);
+        } finally {
+          await store.close();
+        }
+        if (signal === null) break;
+        kills++;
       }
-      if (signal === null) break;
-      kills++;
-    }
-    expect(kills).toBeGreaterThan(20 / STRIDE - 2);
-    console.log(`${kills} kills`);
-  }, 300_000);
+      expect(kills).toBeGreaterThan(20 / STRIDE - 2);
+      console.log(`${kills} kills of ${call}`);
+    },
+    300_000,
+  );
 
   test('waits for what another process has not committed, and for what it has open; then takes what it let go', async () => {
     const { dir, file } = await makeStore();

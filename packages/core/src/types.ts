@@ -85,8 +85,9 @@ export interface Store extends AsyncDisposable {
    */
   gc(options?: GcOptions): Promise<GcReport>;
   /**
-   * Brings small packs together and rewrites sparse ones, chunks in the order in which the newest versions are read, and frees what `gc`
-   * would. No digest, version or id changes. A dry run changes nothing and fills the same fields.
+   * Brings small packs together and rewrites sparse ones, and such in which the chunks of the newest versions lie far from the order in
+   * which they are read, which the copies have; and frees what `gc` would. No digest, version or id changes. For a while it takes room for
+   * the copies: no more than `maxBytes` leaves. A dry run changes nothing, and tells what a run at that moment would.
    * @throws as `gc`
    */
   optimize(options?: Work & { dryRun?: boolean }): Promise<OptimizeReport>;

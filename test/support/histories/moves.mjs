@@ -19,6 +19,7 @@ const WEIGHTS = {
   untag: 0.4,
   prune: 0.4,
   gc: 0.2,
+  optimize: 0.1,
   merge: 0.3,
 };
 const MAX_HELD = 3;
@@ -227,11 +228,24 @@ export class Actor {
     return filesOf(view, this.read, LARGE);
   }
 
-  async gc() {
-    await this.attempt('gc', {}, async () => {
+  gc() {
+    return this.collect('gc', async () => {
+      const { freed, waiting } = await this.store.gc();
+      return { freed, waiting };
+    });
+  }
+
+  optimize() {
+    return this.collect('optimize', async () => {
+      const { storedBefore, storedAfter } = await this.store.optimize();
+      return { freed: storedBefore - storedAfter };
+    });
+  }
+
+  async collect(move, action) {
+    await this.attempt(move, {}, async () => {
       try {
-        const { freed, waiting } = await this.store.gc();
-        return { freed, waiting };
+        return await action();
       } catch (error) {
         // The others did it all.
         if (isCairnError(error, 'CAIRN_GC_BUSY')) return { freed: 0 };

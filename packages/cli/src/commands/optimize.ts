@@ -12,7 +12,7 @@ export const define: Define = (command, act) => {
       'after',
       example(
         'cairn optimize',
-        'Brings small packs together, in the order in which files are read, and frees what gc would free. No version, digest or id changes. Others may work meanwhile, and Ctrl-C is safe.',
+        'Brings small packs together, and scattered ones in the order in which files are read, and frees what gc would free. No version, digest or id changes. Others may work meanwhile, and Ctrl-C is safe.',
       ),
     )
     .action(act(optimize));

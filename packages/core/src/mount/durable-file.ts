@@ -3,6 +3,7 @@ import type { Disk } from '../disk/disk.js';
 import { reads } from '../disk/reads.js';
 import { removeFile, tryRemove } from '../disk/trees.js';
 import { writeNewFile } from '../disk/write-file.js';
+import { wrapIoError } from '../errors.js';
 
 /** Replaces a file, or makes it, durably: whoever reads it finds the old bytes or the new ones, whole, also after a power cut. */
 export function replaceFile(disk: Disk, path: string, bytes: Uint8Array): void {
@@ -24,6 +25,6 @@ export function readIfThere(path: string): Uint8Array | undefined {
     return reads.readFileSync(path);
   } catch (error) {
     if (['ENOENT', 'ENOTDIR', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
-    throw error;
+    throw wrapIoError(error, `cannot read ${path}`);
   }
 }

@@ -3,6 +3,7 @@ import type { Disk } from '../disk/disk.js';
 import { reads } from '../disk/reads.js';
 import { removeFile, tryRemove } from '../disk/trees.js';
 import { writeNewFile } from '../disk/write-file.js';
+import { wrapIoError } from '../errors.js';
 import { asDigest, DIGEST_BYTES, digestsEqual } from '../hash/digest.js';
 import type { Hasher } from '../hash/hasher.js';
 import { type ManifestRoot, sameRoot } from '../manifest/entry.js';
@@ -165,11 +166,19 @@ export class StatFiles {
   }
 
   private numbers(): number[] {
-    const numbers = reads.readdirSync(this.dir).flatMap((name) => NAME.exec(name)?.[1] ?? []);
+    const numbers = namesIn(this.dir).flatMap((name) => NAME.exec(name)?.[1] ?? []);
     return numbers.map(Number).sort((a, b) => a - b);
   }
 
   private path(number: number): string {
     return join(this.dir, `stat-cache-${number}`);
+  }
+}
+
+function namesIn(dir: string): string[] {
+  try {
+    return reads.readdirSync(dir);
+  } catch (error) {
+    throw wrapIoError(error, `cannot list ${dir}`);
   }
 }

@@ -61,6 +61,7 @@ export class StoreEngine implements MountEngine, SharedEngine {
   readonly ingest: Ingest;
   readonly data: DataReader;
   readonly verifyReads: boolean;
+  readonly maxBytes: number;
   readonly diagnostics: Diagnostics;
   readonly mounts = new Set<Mount>();
   /** One collection of this process at a time: in the index they are known by the engine's lease. */
@@ -82,6 +83,7 @@ export class StoreEngine implements MountEngine, SharedEngine {
     this.spec = options.disk;
     this.workers = workerCount(options.workers);
     this.verifyReads = options.verifyReads ?? true;
+    this.maxBytes = options.maxBytes ?? Infinity;
     this.diagnostics = new Diagnostics(layout.dir, options.logger);
     this.clock = options.clock ?? ((): Date => new Date());
     const hash = options.hash ?? 'auto';
@@ -118,7 +120,7 @@ export class StoreEngine implements MountEngine, SharedEngine {
     this.leaseTimer = setInterval(() => this.lease.advance(), LEASE_INTERVAL_MS).unref();
     this.ingest = new Ingest({ workers: this.pool, publisher: this.publisher, claims });
     this.data = new DataReader({ workers: this.pool, disk, index: this.index, layout, hasher: this.hasher });
-    this.tidying = (options.mergeSmallPacks ?? true) ? new Tidying(this, options.maxBytes) : undefined;
+    this.tidying = (options.mergeSmallPacks ?? true) ? new Tidying(this) : undefined;
   }
 
   /** @throws StoreFormatError, DamageError, CairnError: see `openStore` */

@@ -20,17 +20,14 @@ interface TidyingParts extends CollectParts {
  */
 export class Tidying {
   private readonly parts: TidyingParts;
-  private readonly maxBytes: number;
   /** Packs that there have to be before it is worth looking which of them are small. */
   private worthLooking = MAX_SMALL_PACKS + 1;
   private running = false;
   /** Since the last look; the first commit is followed by one. */
   private commits = STEP;
 
-  /** @param maxBytes of all packs: copies must not take the room of commits. */
-  constructor(parts: TidyingParts, maxBytes = Infinity) {
+  constructor(parts: TidyingParts) {
     this.parts = parts;
-    this.maxBytes = maxBytes;
   }
 
   /** Called after each commit; costs one look-up, nearly always. */
@@ -51,7 +48,7 @@ export class Tidying {
     const small = await smallPacks(this.parts);
     const bytes = small.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     this.lookAgainAfter(small.length);
-    if (small.length <= MAX_SMALL_PACKS || this.parts.index.state().packBytes + 2 * bytes > this.maxBytes) return;
+    if (small.length <= MAX_SMALL_PACKS || this.parts.index.state().packBytes + 2 * bytes > this.parts.maxBytes) return;
     this.lookAgainAfter(small.length - (await mergeSmallPacks(this.parts, small)));
   }
 

@@ -1,5 +1,6 @@
 import { CairnError, DamageError, isCairnError, ReadOnlyError } from '../../errors.js';
 import type { IndexReader } from '../../index/reader.js';
+import type { PackRecord } from '../../index/records.js';
 import { ObjectReader } from '../../objects/object-reader.js';
 import type { PackId } from '../../pack/pack-id.js';
 import type { Work } from '../../types.js';
@@ -8,8 +9,10 @@ import { copyLive, type Copied, type CopyPlan, plannedCopies } from './copies.js
 import { deleteCondemned } from './deleting.js';
 import { Needed } from './needed.js';
 import { type CollectParts, Pauses } from './parts.js';
-import { makePlan, type Plan } from './plan.js';
+import { makePlan, type Plan, type PlanInput, SMALL_PACK_BYTES } from './plan.js';
+import { chunksInReadingOrder } from './reading-order.js';
 import { foreseen, type Outcome, outcomeOf } from './report.js';
+import { roomForCopies, Scatter } from './scatter.js';
 import { foreseenView, type GivenUp, type View, viewOf } from './view.js';
 
 export interface CollectOptions extends Work {
@@ -90,9 +93,9 @@ class Collection {
   private readonly view: View;
   private readonly work: Work;
   private readonly merge: boolean;
-  private readonly index: IndexReader;
-  private readonly nodes: ObjectReader;
-  private readonly pauses: Pauses;
+  readonly index: IndexReader;
+  readonly nodes: ObjectReader;
+  readonly pauses: Pauses;
   private needed!: Needed;
   private epoch = 0;
   /** Packs that something lies in that was met after the index was looked through. */
@@ -134,7 +137,16 @@ class Collection {
     this.needed = new Needed(this.parts, this.view, this.nodes, this.pauses);
     const spared = await this.needed.markAll();
     this.pauses.phase = 'sorting';
-    return makePlan({ ...(await this.needed.survey()), spared, merge: this.merge });
+    const survey = await this.needed.survey();
+    return makePlan({ ...survey, spared, ...(this.merge ? { merge: await this.order(survey.packs) } : {}) });
+  }
+
+  /** How the packs that are not small lie for their readers, and how much may be copied to put that right. */
+  private async order(packs: readonly PackRecord[]): Promise<NonNullable<PlanInput['merge']>> {
+    const scatter = new Scatter(packs.filter(({ sizeBytes }) => sizeBytes >= SMALL_PACK_BYTES));
+    for await (const location of chunksInReadingOrder(this)) scatter.read(location);
+    const { packBytes } = this.index.state();
+    return { scatter, roomBytes: roomForCopies(this.parts.dir, { packBytes, maxBytes: this.parts.maxBytes }) };
   }
 
   /** On a disk that is too full for copies what needs none is freed all the same. */

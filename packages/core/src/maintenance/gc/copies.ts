@@ -13,7 +13,7 @@ import type { CopyResult } from '../../reading/messages.js';
 import type { DataReader } from '../../reading/data-reader.js';
 import type { Work } from '../../types.js';
 import type { Pauses } from './parts.js';
-import { packSize } from './plan.js';
+import { packSize, SMALL_PACK_BYTES } from './plan.js';
 import { inReadingOrder, Shelf } from './reading-order.js';
 
 /** Stored bytes of one new pack, about. */
@@ -60,6 +60,8 @@ export async function plannedCopies(planning: Planning, packs: readonly PackReco
       groups[object.kind === ObjectKind.chunk ? 0 : 1].add(pack, object);
       if (planning.pauses.isDue()) await planning.pauses.take();
     }
+    // The reading order of the next ones begins again.
+    for (const group of groups) group.flush(SMALL_PACK_BYTES);
   }
   for (const group of groups) group.flush();
   return plans;
@@ -115,8 +117,9 @@ export class Group {
     if (++this.count >= PACK_OBJECTS || this.bytes >= PACK_BYTES) this.flush();
   }
 
-  flush(): void {
-    if (this.count === 0) return;
+  /** @param least bytes that are worth a pack of their own */
+  flush(least = 1): void {
+    if (this.count === 0 || this.bytes < least) return;
     const sources = [...this.sources].map(([pack, objects]) => {
       const table = new TableBuilder();
       for (const object of objects) table.add(object);

@@ -9,6 +9,8 @@ import { Turns } from '../../util/turns.js';
 export interface CollectParts extends MountEngine {
   readonly packs: PackFiles;
   readonly spec: DiskSpec;
+  /** Of all packs: what is copied must not take the room of commits. Infinity: there is no cap. */
+  readonly maxBytes: number;
 }
 
 /** What a collection does between its steps: it lets others work, tells how far it is, and ends when it is asked to. */

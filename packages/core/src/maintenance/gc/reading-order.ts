@@ -2,12 +2,19 @@ import { chunksOf } from '../../content/content.js';
 import { unlessDamaged } from '../../errors.js';
 import { ObjectKind } from '../../hash/object-kind.js';
 import type { IndexReader } from '../../index/reader.js';
+import type { Location } from '../../index/records.js';
 import { walkTree } from '../../manifest/read.js';
 import type { NodeSource } from '../../objects/node-store.js';
 import { type PackedObject, readRow, rowCount, type ObjectTable } from '../../pack/object-table.js';
 import type { PackId } from '../../pack/pack-id.js';
 import { decodeSnapshotRecord } from '../../snapshot/record.js';
 import type { Pauses } from './parts.js';
+
+interface ReadingParts {
+  index: IndexReader;
+  nodes: NodeSource;
+  pauses: Pauses;
+}
 
 /** Objects of one pack that are to be copied, and which of them are on their way. */
 export class Shelf {
@@ -43,18 +50,24 @@ export class Shelf {
 
 /** The objects of some packs in the order in which a reader of the newest versions wants them: file by file, by path; then the others. */
 export async function* inReadingOrder(
-  parts: { index: IndexReader; nodes: NodeSource; pauses: Pauses },
+  parts: ReadingParts,
   shelves: readonly Shelf[],
 ): AsyncGenerator<{ pack: PackId; object: PackedObject }> {
   const byPack = new Map(shelves.map((shelf) => [shelf.pack, shelf]));
-  for (const digest of headChunks(parts)) {
-    if (parts.pauses.isDue()) await parts.pauses.take();
-    if (digest === undefined) continue;
-    const location = parts.index.locate(ObjectKind.chunk, digest);
-    const object = location === undefined ? undefined : byPack.get(location.pack)?.takeAt(location.offset);
-    if (location !== undefined && object !== undefined) yield { pack: location.pack, object };
+  for await (const { pack, offset } of chunksInReadingOrder(parts)) {
+    const object = byPack.get(pack)?.takeAt(offset);
+    if (object !== undefined) yield { pack, object };
   }
   for (const shelf of shelves) for (const object of shelf.rest()) yield { pack: shelf.pack, object };
+}
+
+/** Where the chunks of all newest versions lie, in the order in which a reader wants them; those that repeat are there again. */
+export async function* chunksInReadingOrder(parts: ReadingParts): AsyncGenerator<Location> {
+  for (const digest of headChunks(parts)) {
+    if (parts.pauses.isDue()) await parts.pauses.take();
+    const location = digest === undefined ? undefined : parts.index.locate(ObjectKind.chunk, digest);
+    if (location !== undefined) yield location;
+  }
 }
 
 /** The chunks of all newest versions, in order; undefined where there is a file, since some have none. */
