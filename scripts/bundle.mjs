@@ -5,11 +5,16 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ROOT } from './lib/tools.mjs';
 
-/** Entries by name, relative to the package's dist. Threads are started by file name, so each is an entry beside the main one. */
+/** Entries by name, relative to the package's dist. Threads and processes are started by file name, so each is an entry beside the main one. */
 const BUNDLES = [
   {
     folder: join('packages', 'core'),
-    entries: { index: 'index.js', worker: 'workers/worker.js', 'publish-thread': 'publish/publish-thread.js' },
+    entries: {
+      index: 'index.js',
+      worker: 'workers/worker.js',
+      'publish-thread': 'publish/publish-thread.js',
+      'trial-process': 'index/trial-process.js',
+    },
   },
   { folder: join('packages', 'cli'), entries: { main: 'main.js' } },
 ];

@@ -27,6 +27,7 @@ const CHANGES: RefChange[] = [
   { type: 'volume-renamed', volumeId, name: 'modeles' },
   { type: 'untag', volumeId, tag: 'v1' },
   { type: 'volume-deleted', volumeId: other },
+  { type: 'restored' },
 ];
 const TABLES = CHANGES.reduce<RefTable[]>((tables, change) => [...tables, applyChange(tables.at(-1) ?? EMPTY_REF_TABLE, change)], []);
 const TOKENS = [

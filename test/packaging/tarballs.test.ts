@@ -59,7 +59,7 @@ describe('what is published', () => {
   });
 
   it('core: the compiled entry with its types, and the WASM kernels', () => {
-    const entries = ['bundle/index.js', 'bundle/worker.js', 'bundle/publish-thread.js', 'index.d.ts'];
+    const entries = ['bundle/index.js', 'bundle/worker.js', 'bundle/publish-thread.js', 'bundle/trial-process.js', 'index.d.ts'];
     expect(contents.core).toEqual(expect.arrayContaining(entries.map((file) => `package/dist/${file}`)));
     expect(contents.core.filter((entry) => entry.endsWith('.wasm'))).not.toEqual([]);
   });

@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Child } from '../support/children.js';
 import { everything } from '../support/everything.mjs';
 import { codeOf, failureOf } from '../support/failures.js';
 import { noise, randomFrom, testSeed } from '../support/random.js';
@@ -89,7 +90,7 @@ const versions = (lines: readonly string[]): string[] => lines.filter((line) => 
 describe('a damaged file of the ref journal', () => {
   const count = 18;
   const cases = INDEX.flatMap((index) => HOW.flatMap((how) => Array.from({ length: count }, (_, at) => ({ index, how, at }))));
-  const drawn = ALL ? cases : INDEX.flatMap((index) => Array.from({ length: 5 }, () => ({ index, how: HOW[below(3)]!, at: below(count) })));
+  const drawn = ALL ? cases : INDEX.flatMap((index) => Array.from({ length: 4 }, () => ({ index, how: HOW[below(3)]!, at: below(count) })));
 
   test('takes nothing with it that an index or a pack still tells: heads, tags and histories are as before, and stay so after gc', async () => {
     const done = { exact: 0, kept: 0 };
@@ -133,5 +134,26 @@ describe('a damaged file of the ref journal', () => {
     }
     tell('damaged journals', done);
     expect(done.exact).toBeGreaterThan(0);
+  }, 600_000);
+
+  test('is made up for also when a disk call of the repair fails, or its process is killed at one', async () => {
+    const heads = readdirSync(join(whole, 'refs')).sort().filter((name) => typeOf(name) === 'head'); // prettier-ignore
+    const stride = ALL ? 1 : 5;
+    let failures = 0;
+    for (let failAt = 1 + below(stride); ; failAt += stride) {
+      restore('whole');
+      damage(heads[below(heads.length)]!, 'flipped');
+      const how = ['EIO', 'kill', 'tear'][failures % 3]!;
+      const { signal, stderr, code } = await Child.start('repairer.mjs', { dir, sources: [], faults: { failAt, error: how } }).ended;
+      const report = await repairStore(dir);
+      expect(report, `call ${failAt}, ${how}`).toMatchObject({ ok: true, damage: [], journal: { unknown: 0 } });
+      expect(await look(), `call ${failAt}, ${how}`).toEqual(before);
+      expect(await withStore(dir, (store) => store.verify(), open)).toMatchObject({ ok: true });
+      if (signal === null && code === 0) break;
+      expect(how === 'EIO' ? stderr : signal, `call ${failAt}, ${how}`).toMatch(how === 'EIO' ? 'EIO' : 'SIGKILL');
+      failures++;
+    }
+    tell('repairs of damaged journals', { failures });
+    expect(failures).toBeGreaterThan(2);
   }, 600_000);
 });

@@ -1,8 +1,10 @@
 import { openStore, repairStore, type Store } from '@cairn/core';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   cpSync,
   existsSync,
+  mkdirSync,
   openSync,
   closeSync,
   readdirSync,
@@ -15,6 +17,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { survivesOpening } from '../../packages/core/dist/index/trial.js';
 import { repairStoreOn } from '../../packages/core/dist/store/repair-store.js';
 import { Child } from '../support/children.js';
 import { codeOf, failureOf } from '../support/failures.js';
@@ -25,6 +28,9 @@ import { withStore } from '../support/with-store.js';
 
 const MIB = 1 << 20;
 const FAULTY = new URL('../support/faulty-disk.mjs', import.meta.url).href;
+
+/** One call in so many is the one that fails. A long run takes all. */
+const STRIDE = process.env['CAIRN_TEST_FAULTS'] === 'all' ? 1 : 4;
 
 let dir: string;
 let state: State;
@@ -84,6 +90,7 @@ describe('repair without an index', () => {
     ['that is lost', () => rmSync(join(dir, 'index'), { recursive: true })],
     ['that is empty', () => truncateSync(join(dir, 'index', 'data.mdb'), 0)],
     ['that is cut short', () => truncateSync(join(dir, 'index', 'data.mdb'), 5000)],
+    ['that ends whoever reads it', () => truncateSync(join(dir, 'index', 'data.mdb'), 8192)],
     ['that is something else', () => writeFileSync(join(dir, 'index', 'data.mdb'), noise(100_000, 1))],
     ['that is an old one', () => undefined],
   ])('%s brings back the very state: heads, names, tags, histories and files', async (what, damage) => {
@@ -97,7 +104,8 @@ describe('repair without an index', () => {
       rmSync(join(dir, 'index'), { recursive: true });
       cpSync(old, join(dir, 'index'), { recursive: true });
     } else damage();
-    expect(codeOf(await failureOf(openStore(dir)))).toBe('CAIRN_DAMAGED');
+    if (what === 'that ends whoever reads it') expect(await survivesOpening(join(dir, 'index'), 'write')).toBe(false);
+    else expect(codeOf(await failureOf(openStore(dir)))).toBe('CAIRN_DAMAGED');
 
     const report = await repairStore(dir);
     expect(report).toMatchObject({ ok: true, damage: [], healed: 0 });
@@ -185,7 +193,53 @@ describe('repair of a damaged pack', () => {
   });
 });
 
+describe('a dry run of repair', () => {
+  test('takes no pack for damaged that a gc deletes beside it', async () => {
+    await withStore(dir, async (store) => {
+      const main = await store.volumes.fromName('main');
+      for (let i = 0; i < 12; i++) {
+        await main.writeFile('changing', noise(300_000, 50 + i));
+        await main.commit();
+      }
+      await main.prune({ keepLast: 1 });
+      let collecting = true;
+      const collected = (async () => {
+        while (collecting) await store.gc();
+      })();
+      try {
+        for (let i = 0; i < 5; i++) expect(await repairStore(dir, { dryRun: true })).toMatchObject({ ok: true, damage: [] });
+      } finally {
+        collecting = false;
+        await collected;
+      }
+      expect(readdirSync(join(dir, 'leases'))).toHaveLength(1);
+    });
+  });
+
+  test('refuses sources, into which it would not look', async () => {
+    expect(codeOf(await failureOf(repairStore(dir, { dryRun: true, sources: [dir] })))).toBe('CAIRN_INVALID_ARGUMENT');
+  });
+});
+
 describe('repair beside others, and interrupted', () => {
+  const isRoot = process.getuid?.() === 0 && spawnSync('unshare', ['-pf', '--mount-proc', 'true']).status === 0;
+  if (!isRoot) console.log('not tried: repairs in two pid namespaces, which takes root');
+  test.skipIf(!isRoot)(
+    'removes what a repair left that is dead, and nothing of one that lives, be it in another pid namespace',
+    async () => {
+      const input = { dir, volume: 'main', path: 'again', file: largestPack(), baseFile: 'first' };
+      // Its lease is what a repair's is: of a process that lives, and whose number is nobody's here.
+      const child = Child.start('drafter.mjs', input, 'exec unshare -pf --mount-proc --kill-child "$0" "$@"');
+      await child.hears(({ say }) => say === 'ready');
+      const [living] = readdirSync(join(dir, 'leases'));
+      mkdirSync(join(dir, `index-new-${living}`));
+      mkdirSync(join(dir, `index-new-${'ab'.repeat(16)}`));
+      expect(await repairStore(dir)).toMatchObject({ ok: true });
+      expect(readdirSync(dir).filter((name) => name.startsWith('index-new'))).toEqual([`index-new-${living}`]);
+      await child.kill();
+    },
+  );
+
   test('a process that has the store open fails at its next change, loses nothing, and goes on when it has opened it again', async () => {
     const child = Child.start('committer.mjs', { dir, volume: 'main', writer: 1, firstStep: 0, commits: 400, seed: 1 });
     while (child.said.length < 20) await new Promise((resolve) => setTimeout(resolve, 10));
@@ -208,7 +262,7 @@ describe('repair beside others, and interrupted', () => {
     const damaged = join(tempDir(), 'damaged');
     cpSync(dir, damaged, { recursive: true });
     let expected: string[] | undefined;
-    for (let failAt = 1; ; failAt++) {
+    for (let failAt = 1 + randomFrom(testSeed(`repairs that fail with ${error}`))(STRIDE); ; failAt += STRIDE) {
       rmSync(dir, { recursive: true });
       cpSync(damaged, dir, { recursive: true });
       const failure = await failureOf(repairStoreOn({ durable: true, module: FAULTY, options: { failAt, error } }, dir, {}));

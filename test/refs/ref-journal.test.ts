@@ -7,7 +7,9 @@ import { isCairnError, StoreFormatError } from '../../packages/core/src/errors.j
 import { createHasher } from '../../packages/core/src/hash/blake3.js';
 import { digestToHex } from '../../packages/core/src/hash/digest.js';
 import { decodeChange, decodeTable, encodeJournalFile, journalName, TABLE_INTERVAL } from '../../packages/core/src/refs/journal-file.js';
+import { journalFacts } from '../../packages/core/src/refs/journal-facts.js';
 import { newestSeq, readJournal, RefJournal } from '../../packages/core/src/refs/journal.js';
+import { recoverRefs } from '../../packages/core/src/refs/recover.js';
 import { EMPTY_REF_TABLE, type RefChange, type VolumeId } from '../../packages/core/src/refs/ref-table.js';
 import type { FaultyDiskOptions } from '../support/faulty-disk.mjs';
 import { history, wish, wishes } from '../support/ref-changes.js';
@@ -107,6 +109,43 @@ describe('the journal of a store', () => {
     expect(Math.min(...readdirSync(dir).map(Number))).toBe(2 * TABLE_INTERVAL);
     expect(readJournal(dir, hasher)).toEqual({ table, damage: [] });
     expect(newestSeq(dir)).toBe(steps.length);
+  });
+
+  it('keeps what is damaged when old files are tidied away', async () => {
+    const dir = tempDir();
+    const { journal } = await longJournal(dir);
+    const change = join(dir, journalName(5));
+    const table = join(dir, journalName(TABLE_INTERVAL));
+    const damaged = [change, table].map((file) => {
+      const bytes = readFileSync(file);
+      bytes[bytes.lastIndexOf('blake3') - 10]! ^= 4;
+      writeFileSync(file, bytes);
+      return bytes;
+    });
+    journal.tidy(3 * TABLE_INTERVAL);
+    const aside = join(dir, 'quarantine');
+    expect(readdirSync(aside).sort()).toEqual([`refs-${journalName(5)}`, `refs-${journalName(TABLE_INTERVAL)}`]);
+    expect(readdirSync(aside).sort().map((name) => readFileSync(join(aside, name)))).toEqual(damaged); // prettier-ignore
+    expect(readdirSync(dir)).toHaveLength(TABLE_INTERVAL + 20 + 2);
+  });
+
+  it('with its newest full table damaged, or both, is made up for by an index that knows all', async () => {
+    const dir = tempDir();
+    const { steps, journal } = await longJournal(dir);
+    journal.tidy(3 * TABLE_INTERVAL);
+    const { table } = steps.at(-1)!;
+    for (const seq of [3, 2].map((nth) => nth * TABLE_INTERVAL)) {
+      const bytes = readFileSync(join(dir, journalName(seq)));
+      bytes[bytes.lastIndexOf('blake3') - 10]! ^= 4;
+      writeFileSync(join(dir, journalName(seq)), bytes);
+      const facts = journalFacts(dir, hasher);
+      const told = { table, whole: true, knowsPacks: true };
+      expect(recoverRefs(facts, told, () => []).table).toEqual(table);
+      // The one before is enough; without both nothing is known of what came before them.
+      if (seq === 3 * TABLE_INTERVAL) expect(recoverRefs(facts, undefined, () => []).table).toEqual(table);
+      else expect(recoverRefs(facts, undefined, () => []).unknown).toBeGreaterThan(0);
+    }
+    expect(journalFacts(dir, hasher).damaged).toEqual([2 * TABLE_INTERVAL, 3 * TABLE_INTERVAL]);
   });
 
   it('with its newest full table damaged falls back to the one before, and loses nothing', async () => {

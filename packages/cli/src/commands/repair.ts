@@ -16,7 +16,7 @@ interface RepairCommand {
 export const define: Define = (command, act) => {
   command
     .option('--from <source>', 'a file, folder or other store that may have good copies of what is damaged; repeatable', collect)
-    .option('-n, --dry-run', 'read everything, say what is damaged and what would be set aside, and change nothing')
+    .option('-n, --dry-run', 'read everything, say what is damaged and what would be set aside, and change nothing; goes without --from')
     .addHelpText(
       'after',
       example(

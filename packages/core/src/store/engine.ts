@@ -1,4 +1,3 @@
-import { accessSync, constants } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { GearScanner } from '../chunking/gear.js';
 import { WasmGearScanner } from '../chunking/gear.js';
@@ -30,7 +29,7 @@ import type { WorkerConfig } from '../workers/config.js';
 import { WorkerPool } from '../workers/pool.js';
 import { Pressure } from '../workers/pressure.js';
 import type { SharedEngine } from './engine-registry.js';
-import { prepareStoreDir } from './open-dir.js';
+import { isWritable, prepareStoreDir } from './open-dir.js';
 import { Tidying } from './tidying.js';
 
 /** Options of the first user of a store in this process, which all others share. */
@@ -250,14 +249,4 @@ function workerCount(workers = availableParallelism()): number {
     throw new InvalidArgumentError(`no such number of workers: ${workers}`, 'give a whole number from 1 to 64');
   }
   return workers;
-}
-
-/** A store on a read-only disk, or of another user, can still be read. */
-function isWritable(dir: string): boolean {
-  try {
-    accessSync(dir, constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Disk } from '../disk/disk.js';
 import { CairnError, wrapIoError } from '../errors.js';
@@ -71,4 +71,14 @@ function folderNames(dir: string): string[] {
     throw new CairnError('CAIRN_NOT_A_STORE', `'${dir}' is a file`, { hint: 'a store is a folder: choose another path' });
   }
   return readdirSync(dir);
+}
+
+/** A store on a read-only disk, or of another user, can still be read. */
+export function isWritable(dir: string): boolean {
+  try {
+    accessSync(dir, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }

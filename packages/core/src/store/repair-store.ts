@@ -1,15 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Disk, DiskSpec } from '../disk/disk.js';
 import { openDisk } from '../disk/open-disk.js';
 import { makeTemporaryFolder, removeTree, tryRemove } from '../disk/trees.js';
 import { Decoder } from '../encoding/decoder.js';
-import { isCairnError, unlessDamaged, wrapIoError, type Damage } from '../errors.js';
+import { InvalidArgumentError, wrapIoError, type Damage } from '../errors.js';
 import { createHasher } from '../hash/blake3.js';
 import { INITIAL_STATE } from '../index/records.js';
-import { IndexEnvironment } from '../index/environment.js';
 import { showWhatIsNeeded } from '../maintenance/gc/collection.js';
 import { Findings } from '../maintenance/findings.js';
 import { Phases } from '../maintenance/phases.js';
@@ -31,16 +30,21 @@ import type { PackId } from '../pack/pack-id.js';
 import { PackShelf } from '../pack/pack-shelf.js';
 import type { StoreLayout } from '../pack/store-layout.js';
 import { quarantineName } from '../refs/journal.js';
+import { listLeases } from '../publish/leases.js';
 import { OwnLease } from '../publish/own-lease.js';
 import { sealedPacks } from '../publish/rebuild-state.js';
 import type { RepairReport, StoreOptions, VerifyReport, Work } from '../types.js';
 import { StoreEngine } from './engine.js';
-import { prepareStoreDir, realStorePath } from './open-dir.js';
+import { OldIndex } from './old-index.js';
+import { isWritable, prepareStoreDir, realStorePath } from './open-dir.js';
 
 export interface RepairOptions extends Work, Pick<StoreOptions, 'allowNetworkFileSystem'> {
   /** Where good copies of what is damaged may be: files, folders, other stores. */
   sources?: string[];
-  /** Reads everything and says what is damaged and what would be set aside; changes nothing, and looks into no sources. */
+  /**
+   * Reads everything and says what is damaged and what would be set aside; changes nothing, but that collections know of it meanwhile.
+   * With `sources`, into which it would not look, it is refused.
+   */
   dryRun?: boolean;
 }
 
@@ -51,7 +55,7 @@ export interface RepairOptions extends Work, Pick<StoreOptions, 'allowNetworkFil
  * Processes that have the store open may go on reading; their next change fails with `CAIRN_INDEX_REPLACED`, and they
  * have to open it again. May be interrupted at any moment, and run again.
  *
- * @throws CairnError `CAIRN_STORE_NOT_FOUND`, `CAIRN_NOT_A_STORE`; StoreFormatError; what the system refuses. Damage is reported.
+ * @throws InvalidArgumentError; CairnError `CAIRN_STORE_NOT_FOUND`, `CAIRN_NOT_A_STORE`; StoreFormatError; what the system refuses. Damage is reported.
  */
 export function repairStore(dir: string, options: RepairOptions = {}): Promise<RepairReport> {
   return repairStoreOn({ durable: true }, dir, options);
@@ -62,16 +66,20 @@ export async function repairStoreOn(spec: DiskSpec, dir: string, options: Repair
   const disk = await openDisk(spec);
   const allowNetworkFileSystem = options.allowNetworkFileSystem ?? false;
   const { layout } = prepareStoreDir(realStorePath(dir), disk, { create: false, allowNetworkFileSystem });
-  const lease = options.dryRun === true ? undefined : holdCollections(disk, layout);
+  const dryRun = options.dryRun === true;
+  if (dryRun && (options.sources ?? []).length > 0)
+    throw new InvalidArgumentError('a dry run looks into no sources', 'leave them out, or repair: what is not in them stays as it is');
+  const lease = holdCollections(disk, layout, dryRun);
   const packs = new PackFiles(layout);
   const access: PackAccess = { layout, packs, hasher: createHasher(), decoder: new Decoder() };
   try {
+    const old = await OldIndex.of(layout, { onlyRead: dryRun && !isWritable(layout.indexDir), signal: options.signal });
     // A collection that did not see the lease has ended its step by then.
-    if (lease !== undefined) await underOldLock(layout, () => undefined);
+    if (!dryRun || old.mayLock) await old.underLock(() => undefined);
     const phases = new Phases(options);
     const survey = await surveyPacks(access, phases, options.signal);
-    if (options.dryRun === true) return await preview(disk, access, survey, phases, options);
-    const { refs, setAside } = await replaceIndex(disk, access, survey, phases, options);
+    if (dryRun) return await preview(disk, access, old, survey, phases, options);
+    const { refs, setAside } = await replaceIndex(disk, access, old, survey, phases, { ...options, lease: lease.id });
     const mounts = setMountsAside(disk, access);
     const report = await heal(spec, layout.dir, options);
     const damage = [...refs.damage, ...report.damage];
@@ -80,21 +88,38 @@ export async function repairStoreOn(spec: DiskSpec, dir: string, options: Repair
   } catch (error) {
     throw wrapIoError(error, `cannot repair the store '${dir}'`);
   } finally {
-    lease?.remove();
+    lease.remove();
     packs.closeAll();
   }
 }
 
-/** Keeps packs from being deleted while they are being listed: a lease of one who reads no index that there is. */
-function holdCollections(disk: Disk, layout: StoreLayout): OwnLease {
+/**
+ * Keeps packs from being deleted while they are being listed: a lease of one who reads no index that there is. A dry run in a folder
+ * that cannot be written goes without.
+ */
+function holdCollections(disk: Disk, layout: StoreLayout, dryRun: boolean): OwnLease {
   const index = { refresh: () => undefined, state: () => INITIAL_STATE };
-  const lease = new OwnLease({ disk, layout, index, identity: { dev: 0, ino: 0 }, writable: true, warn: () => undefined });
-  lease.ensure({ must: true });
+  const lease = new OwnLease({
+    disk,
+    layout,
+    index,
+    identity: { dev: 0, ino: 0 },
+    writable: !dryRun || isWritable(layout.leasesDir),
+    warn: () => undefined,
+  });
+  lease.ensure({ must: !dryRun });
   return lease;
 }
 
 /** What a repair would be left with, found by an index that is thrown away. */
-async function preview(disk: Disk, access: PackAccess, survey: Survey, phases: Phases, { signal }: Work): Promise<RepairReport> {
+async function preview(
+  disk: Disk,
+  access: PackAccess,
+  old: OldIndex,
+  survey: Survey,
+  phases: Phases,
+  { signal }: Work,
+): Promise<RepairReport> {
   const dir = makeTemporaryFolder(disk, join(tmpdir(), 'cairn-repair-'));
   try {
     const index = new NewIndex(dir, false);
@@ -113,7 +138,7 @@ async function preview(disk: Disk, access: PackAccess, survey: Survey, phases: P
         await new Promise(setImmediate);
       }
       for (const pack of survey.broken) add({ id: pack.id, sizeBytes: 0, table: wholeRows(pack) });
-      const refs = withOldIndex(layout, (old) => restoreRefs(access, index.reader, old));
+      const refs = await old.reading((env) => restoreRefs(access, index.reader, env));
       index.setRefs(refs.table);
       findings.add(...refs.damage, ...damage, ...damagedMounts(layout.mountsDir, hasher));
       findings.add(...survey.broken.map(({ id }): Damage => ({ kind: 'pack', id, affects: [] })));
@@ -154,10 +179,17 @@ interface Replaced {
 }
 
 /** Builds the new index aside and puts it in the place of the old one. */
-async function replaceIndex(disk: Disk, access: PackAccess, survey: Survey, phases: Phases, { signal }: Work): Promise<Replaced> {
+async function replaceIndex(
+  disk: Disk,
+  access: PackAccess,
+  old: OldIndex,
+  survey: Survey,
+  phases: Phases,
+  { signal, lease }: Work & { lease: string },
+): Promise<Replaced> {
   const { layout, hasher } = access;
   removeLeftovers(disk, layout);
-  const aside = join(layout.dir, `${NEW_INDEX}${process.pid}-${randomBytes(4).toString('hex')}`);
+  const aside = join(layout.dir, `${NEW_INDEX}${lease}`);
   disk.mkdir(aside);
   const index = new NewIndex(aside, true);
   try {
@@ -175,10 +207,10 @@ async function replaceIndex(disk: Disk, access: PackAccess, survey: Survey, phas
     }
     const shelf = new PackShelf(disk, layout, randomBytes(16).toString('hex'), access.hasher);
     for (const broken of survey.broken) for (const pack of salvage(access, shelf, broken)) add(pack);
-    return await underOldLock(layout, (old) => {
+    return await old.underLock((env) => {
       // What was committed meanwhile. From here to the end nobody commits.
       for (const pack of sealedPacks(layout, hasher, [], known)) add(pack);
-      const refs = restoreRefs(access, index.reader, old);
+      const refs = restoreRefs(access, index.reader, env);
       index.setRefs(refs.table);
       const oldIndex = swap(disk, layout, aside, survey);
       // Only now: who has the old index open would go on with numbers that come before that of the new table.
@@ -193,41 +225,6 @@ async function replaceIndex(disk: Disk, access: PackAccess, survey: Survey, phas
 /** A mount without its state is mounted again by its folder, all files in it kept; a damaged state only keeps it from that. */
 function setMountsAside(disk: Disk, { layout, hasher }: PackAccess): string[] {
   return damagedMounts(layout.mountsDir, hasher).flatMap(({ id }) => setStateAside(disk, layout, id as MountId, hasher) ?? []);
-}
-
-/** Runs `work` while no other process changes the store: as far as the old index can still be locked. */
-async function underOldLock<T>(layout: StoreLayout, work: (old: IndexEnvironment | undefined) => T): Promise<T> {
-  let old: IndexEnvironment;
-  try {
-    old = IndexEnvironment.open(layout.indexDir, { durable: true });
-  } catch (error) {
-    if (!isCairnError(error, 'CAIRN_DAMAGED')) throw error;
-    return work(undefined);
-  }
-  try {
-    let result: { value: T } | undefined;
-    old.transaction(() => {
-      old.assertNotReplaced();
-      result = { value: work(old) };
-    });
-    return result!.value;
-  } finally {
-    await old.close();
-  }
-}
-
-/** Runs `work` with the old index, where there is one that can be opened, which it only reads. */
-function withOldIndex<T>(layout: StoreLayout, work: (old: IndexEnvironment | undefined) => T): T {
-  const old = hasIndex(layout) ? unlessDamaged(() => IndexEnvironment.open(layout.indexDir, { durable: true, readOnly: true })) : undefined;
-  try {
-    return work(old);
-  } finally {
-    void old?.close();
-  }
-}
-
-function hasIndex({ indexDir }: StoreLayout): boolean {
-  return (statSync(join(indexDir, 'data.mdb'), { throwIfNoEntry: false })?.size ?? 0) > 0;
 }
 
 /** Every step leaves a store that a repair, begun again, can go on from. */
@@ -294,22 +291,15 @@ function idsOf(packs: readonly { id: PackId }[]): Set<PackId> {
   return new Set(packs.map(({ id }) => id));
 }
 
-/** An index that is being made; the number of the process that makes it follows. */
+/** An index that is being made; the lease of the repair that makes it follows. */
 const NEW_INDEX = 'index-new-';
 
-/** Removes what repairs that were killed have left. */
+/** Removes what repairs that were killed have left: whoever has no lease any more. */
 function removeLeftovers(disk: Disk, layout: StoreLayout): void {
-  for (const name of readdirSync(layout.dir)) {
-    const pid = new RegExp(`^${NEW_INDEX}(\\d+)-`).exec(name)?.[1];
-    if (pid !== undefined && !isAlive(Number(pid))) removeTree(disk, join(layout.dir, name));
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
+  const left = readdirSync(layout.dir).filter((name) => name.startsWith(NEW_INDEX));
+  if (left.length === 0) return;
+  // Listed after the folders: a lease is written before its folder is made.
+  const { alive, unreadable } = listLeases(layout);
+  const owners = new Set([...alive.map(({ id }) => id), ...unreadable]);
+  for (const name of left) if (!owners.has(name.slice(NEW_INDEX.length))) removeTree(disk, join(layout.dir, name));
 }
