@@ -19,7 +19,10 @@ const SUITES = [
   {
     name: 'faults',
     share: 1,
-    files: ['process/faults', 'process/read-faults', 'process/work-read-faults', 'mount/faults', 'mount/crash', 'process/killed-repair'],
+    files: [
+      ...['process/faults', 'process/copy-faults', 'process/read-faults', 'process/work-read-faults', 'mount/faults', 'mount/crash'],
+      'process/killed-repair',
+    ],
     env: { CAIRN_TEST_FAULTS: 'all' },
   },
   {

@@ -1,9 +1,8 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Mount, MountOptions, Store } from '@cairn/core';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
-import { writeAll } from '../contract/support.js';
 import { codeOf, failureOf } from '../support/failures.js';
 import { KINDS, type FaultyDiskOptions } from '../support/faulty-disk.mjs';
 import { tempDir } from '../support/temp-dir.js';
@@ -13,7 +12,7 @@ const FAULTY_DISK = new URL('../support/faulty-disk.mjs', import.meta.url).href;
 /** Far from what is ever counted: the count is set so that it gets there just in time. */
 const FAIL_AT = 1_000_000;
 const STRICT = KINDS.filter((kind) => kind !== 'unlink');
-const STRIDE = process.env['CAIRN_TEST_FAULTS'] === 'all' ? 1 : 3;
+const STRIDE = process.env['CAIRN_TEST_FAULTS'] === 'all' ? 1 : 4;
 
 /** A mounted folder on a disk of which any call to come can be made to fail. */
 class FaultyMount {
@@ -41,10 +40,20 @@ class FaultyMount {
     this.count = count;
   }
 
-  async commit(files: Record<string, string>): Promise<void> {
+  /** Commits as somebody else; `-> x` is a symlink, null removes. */
+  async commit(files: Record<string, string | null>): Promise<void> {
     const volume = await this.store.volumes.fromName('v', { createIfMissing: true });
-    await writeAll(volume, files);
+    for (const [path, text] of Object.entries(files)) {
+      if (text === null) await volume.remove(path, { recursive: true, allowMissing: true });
+      else if (text.startsWith('-> ')) await volume.remove(path, { allowMissing: true }).then(() => volume.symlink(text.slice(3), path));
+      else await volume.writeFile(path, text);
+    }
     await volume.commit();
+  }
+
+  /** What the folder shows; nothing where there is none yet. */
+  shown(): Record<string, string> {
+    return existsSync(this.folder) ? folder(this.folder) : {};
   }
 
   async open(options: MountOptions = {}): Promise<void> {
@@ -61,10 +70,19 @@ class FaultyMount {
     return Atomics.exchange(this.count, 0, 0) >= FAIL_AT;
   }
 
-  /** Lets the n-th disk call of `work` fail, for n = 1 and so on until it comes through; after each the work is done again. */
-  async failEach(code: string, first: number, before: (i: number) => Promise<void>, work: () => Promise<unknown>): Promise<number> {
+  /**
+   * Lets the n-th disk call of `work` fail, for n = 1 and so on until it comes through; after each the work is done again. `before` says
+   * what the folder is to show then: until then each name leads to what it led to before, or to that.
+   */
+  async failEach(
+    code: string,
+    first: number,
+    before: (i: number) => Promise<Record<string, string>>,
+    work: () => Promise<unknown>,
+  ): Promise<number> {
     for (let n = first, failures = 0; ; n += STRIDE) {
-      await before(n);
+      const wanted = await before(n);
+      const was = this.shown();
       this.arm(n);
       const failure = await failureOf(work());
       const fired = this.disarm();
@@ -74,6 +92,8 @@ class FaultyMount {
       }
       expect(codeOf(failure), `call ${n}`).toBe(code);
       failures++;
+      for (const [path, text] of Object.entries(this.shown()))
+        if (text !== '/') expect([was[path], wanted[path]], `call ${n}: ${path}`).toContain(text);
       await work();
     }
   }
@@ -83,31 +103,43 @@ const ERRORS = [
   ['ENOSPC', 'ENOSPC', 1],
   ['EIO', 'EIO', 2],
   ['short', 'ENOSPC', 3],
+  ['EMFILE', 'EMFILE', 4],
 ] as const;
 
 describe.each(ERRORS)(
   'when a disk call fails by %s, it is told, no edit is lost, and the same call works when repeated',
   (error, code, first) => {
-    test('mounting', async () => {
-      const faulty = await FaultyMount.make(error);
-      await faulty.commit({ a: 'a', 'd/b': 'b', 'd/e/c': 'c' });
-      const failures = await faulty.failEach(
-        code,
-        first,
-        async () => {
-          if ((await failureOf(faulty.open())) === undefined) await faulty.mount.close({ removeFiles: true });
-        },
-        async () => {
-          await faulty.open();
-          await faulty.mount.close();
-        },
-      );
-      expect(failures).toBeGreaterThan(1);
-      await faulty.open();
-      expect(folder(faulty.folder)).toEqual({ a: 'a', 'd/b': 'b', 'd/e/c': 'c' });
-      expect(temporaries(faulty.folder)).toEqual([]);
-      expect(await faulty.mount.status()).toMatchObject({ added: [], modified: [], removed: [] });
-    }, 120_000);
+    test.each([
+      ['mounting', false],
+      ['mounting for reading only', true],
+    ])(
+      '%s',
+      async (_what, readOnly) => {
+        const faulty = await FaultyMount.make(error);
+        const files = { a: 'a', 'd/b': 'b', 'd/e/c': 'c', link: '-> a' };
+        await faulty.commit(files);
+        const failures = await faulty.failEach(
+          code,
+          first,
+          async () => {
+            if ((await failureOf(faulty.open({ readOnly }))) === undefined) await faulty.mount.close({ removeFiles: true });
+            return files;
+          },
+          async () => {
+            await faulty.open({ readOnly });
+            await faulty.mount.close();
+          },
+        );
+        expect(failures).toBeGreaterThan(1);
+        await faulty.open({ readOnly });
+        expect(folder(faulty.folder)).toEqual(files);
+        for (const path of ['', 'a', 'd', 'd/b'])
+          expect(lstatSync(join(faulty.folder, path)).mode & 0o222).toBe(readOnly ? 0 : 0o222 & ~process.umask());
+        expect(temporaries(faulty.folder)).toEqual([]);
+        expect(await faulty.mount.status()).toMatchObject({ added: [], modified: [], removed: [] });
+      },
+      120_000,
+    );
 
     test('committing', async () => {
       const faulty = await FaultyMount.make(error);
@@ -119,6 +151,7 @@ describe.each(ERRORS)(
         async (i) => {
           edit(faulty.folder, { a: `a ${i}`, [`new/${i}`]: `${i}` });
           await faulty.commit({ b: `theirs ${i}`, [`theirs/${i}`]: 'x' });
+          return folder(faulty.folder);
         },
         async () => {
           const mine = folder(faulty.folder);
@@ -145,12 +178,13 @@ describe.each(ERRORS)(
         code,
         first,
         async (i) => {
-          theirs = { a: `a ${i}`, b: 'b', 'd/e': `e ${i}`, [`n${i}/x`]: 'x' };
-          await faulty.commit(theirs);
+          theirs = { a: `a ${i}`, b: 'b', 'd/e': `e ${i}`, [`n${i}/x`]: 'x', link: `-> ${i}` };
+          await faulty.commit({ ...theirs, [`n${i - STRIDE}`]: null });
+          return { ...theirs, mine: 'edited', own: 'own' };
         },
         async () => {
           await faulty.mount.reload();
-          expect(folder(faulty.folder)).toMatchObject({ ...theirs, mine: 'edited', own: 'own' });
+          expect(folder(faulty.folder)).toEqual({ ...theirs, mine: 'edited', own: 'own' });
         },
       );
       expect(failures).toBeGreaterThan(3);
@@ -206,6 +240,38 @@ describe.each(ERRORS.filter(([error]) => STRIDE === 1 || error === 'EIO'))('when
         expect(await faulty.mount.status()).toMatchObject({ added: [], modified: [], removed: [] });
         await faulty.mount.close({ removeFiles: true });
       } else rmSync(faulty.folder, { recursive: true });
+    }
+    expect(failures).toBeGreaterThan(0);
+  }, 120_000);
+
+  test('while it is unmounted with its files, none looks deleted, what is not of the mount stays, and the rest can be removed', async () => {
+    const faulty = await FaultyMount.make(error);
+    const files = { a: 'a', 'd/b': 'b', 'd/e/c': 'c', link: '-> a' };
+    await faulty.commit(files);
+    const log = join(faulty.folder, 'd', 'x.log');
+    let failures = 0;
+    for (let n = 1, fired = true; fired; n++) {
+      await faulty.open({ ignore: ['*.log'], readOnly: n % 2 === 0 });
+      if (n % 2 === 1) writeFileSync(log, 'mine');
+      faulty.arm(n);
+      const failure = await failureOf(faulty.mount.close({ removeFiles: true }));
+      fired = faulty.disarm();
+      if (failure !== undefined) {
+        failures++;
+        expect(codeOf(failure), `call ${n}`).toBe(code);
+        expect(failure).toHaveProperty('hint');
+        // Where not even the look for changes came through, it is open still; else it says the same again.
+        await failureOf(faulty.mount.close({ removeFiles: true }));
+      } else expect(fired, `call ${n} failed, and nobody was told`).toBe(false);
+      if (n % 2 === 1) expect(folder(faulty.folder)).toHaveProperty(['d/x.log'], 'mine');
+      else if (failure === undefined) expect(existsSync(faulty.folder)).toBe(false);
+      if (existsSync(join(faulty.folder, '.cairn-mount', 'id'))) {
+        await faulty.open({ ignore: ['*.log'] });
+        expect(await faulty.mount.status()).toMatchObject({ removed: [] });
+        await faulty.mount.close({ removeFiles: true });
+      }
+      rmSync(faulty.folder, { recursive: true, force: true });
+      expect(await headOf(await faulty.store.volumes.fromName('v'))).toEqual(files);
     }
     expect(failures).toBeGreaterThan(0);
   }, 120_000);
