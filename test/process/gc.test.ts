@@ -1,7 +1,6 @@
-import { spawnSync } from 'node:child_process';
 import { cpSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { GcReport, Store } from '@cairn/core';
+import type { Store } from '@cairn/core';
 import { describe, expect, test } from 'vitest';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
 import { openDirectly } from '../crash/crashed-store.js';
@@ -177,25 +176,4 @@ describe('a collection', () => {
       expect((await store.usage()).stored).toBeLessThan(5_600_000);
     });
   }, 120_000);
-
-  const isRoot = process.getuid?.() === 0 && spawnSync('unshare', ['-pf', '--mount-proc', 'true']).status === 0;
-  test.skipIf(!isRoot)(
-    'takes a process in another pid namespace for alive, until its lease is broken by hand (where root is)',
-    async () => {
-      const { dir, file } = await makeStore();
-      const input = JSON.stringify({ dir, volume: 'v', path: 'again', file, baseFile: 'large' });
-      const child = Child.start('drafter.mjs', JSON.parse(input) as object, 'exec unshare -pf --mount-proc --kill-child "$0" "$@"');
-      await child.hears(({ say }) => say === 'ready');
-      await child.kill();
-      await inStore(dir, async (store) => {
-        const blocked: GcReport = await store.gc();
-        expect(blocked.blockedBy).toHaveLength(1);
-        await expect(store.gc({ breakLease: 'ab'.repeat(16) })).rejects.toMatchObject({ code: 'CAIRN_INVALID_ARGUMENT' });
-        expect(await store.gc({ breakLease: blocked.blockedBy[0]!.lease })).toMatchObject({ waiting: 0, blockedBy: [] });
-        await expectWhole(store);
-        expect((await store.usage()).stored).toBeLessThan(5_600_000);
-      });
-    },
-    120_000,
-  );
 });

@@ -6,6 +6,6 @@ const { dir, faults, call = 'gc', rounds = 1 } = input;
 const module = new URL('./faulty-disk.mjs', import.meta.url).href;
 const options = { ...faults, counter: new SharedArrayBuffer(4) };
 const store = await openStoreOn({ durable: false, module, options }, dir, { workers: 1 });
-say('open');
+say('open', { pid: process.pid });
 for (let round = 0; round < rounds; round++) say('done', { report: await store[call]() });
 await store.close();

@@ -39,6 +39,7 @@ const BY_ERROR_CODE: Record<ErrorCode, ExitCode> = {
   CAIRN_WORKER_DIED: ExitCode.failed,
   CAIRN_INDEX_REPLACED: ExitCode.failed,
   CAIRN_GC_BUSY: ExitCode.failed,
+  CAIRN_SAME_PID: ExitCode.failed,
   CAIRN_SOURCE_CHANGED: ExitCode.failed,
   CAIRN_FILE_TOO_LARGE: ExitCode.failed,
 

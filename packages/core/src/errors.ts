@@ -34,6 +34,7 @@ export type ErrorCode =
   | 'CAIRN_DAMAGED'
   | 'CAIRN_INDEX_REPLACED'
   | 'CAIRN_GC_BUSY'
+  | 'CAIRN_SAME_PID'
   | 'CAIRN_WORKER_DIED';
 
 /** Marks our errors so that they are known across duplicate installs, threads and realms. */
@@ -246,9 +247,11 @@ export function workerFailure(cause: unknown): CairnError {
 /** `pid`: the process that owns the mount. */
 export class MountOwnedError extends CairnError {
   readonly pid: number;
-  constructor(dir: string, pid: number) {
-    super('CAIRN_MOUNT_OWNED', `the mount '${dir}' belongs to process ${pid}`, {
-      hint: "work through it ('cairn commit', 'cairn reload' and 'cairn status' do), or wait until it ends",
+  /** @param claim of a process that nobody can look at from here: the file by which it owns the mount */
+  constructor(dir: string, pid: number, claim?: string) {
+    const way = "work through it ('cairn commit', 'cairn reload' and 'cairn status' do), or wait until it ends";
+    super('CAIRN_MOUNT_OWNED', `the mount '${dir}' belongs to process ${pid}${claim === undefined ? '' : ' of another pid namespace'}`, {
+      hint: claim === undefined ? way : `${way}; whether it lives cannot be seen from here: when it is known to be gone, remove '${claim}'`,
     });
     this.pid = pid;
   }

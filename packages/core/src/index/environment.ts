@@ -215,8 +215,24 @@ function* translatedItems<T>(range: Iterable<T>): Generator<T, void, undefined> 
   }
 }
 
+/**
+ * Each process that reads locks the byte of the lock file at its number. While another one with this number has that, lmdb tries for
+ * ten seconds, and goes on with no transaction at all.
+ */
+function isWithoutReader(error: unknown): boolean {
+  return error instanceof TypeError && /null.*'address'/.test(error.message);
+}
+
+function samePid(cause: unknown): CairnError {
+  return new CairnError('CAIRN_SAME_PID', `a process of another pid namespace, with the same number ${process.pid}, has the store open`, {
+    hint: "let both share a pid namespace ('docker run --pid=host', 'shareProcessNamespace' in Kubernetes), or start this process so that it has another number",
+    cause,
+  });
+}
+
 /** An error of lmdb as one of ours. */
 function translate(error: unknown, doing: 'open' | 'read' | 'write'): unknown {
+  if (doing === 'read' && isWithoutReader(error)) return samePid(error);
   if (isCairnError(error) || !(error instanceof Error)) return error;
   const code: unknown = (error as { code?: unknown }).code;
   if (typeof code !== 'number') return error;

@@ -27,21 +27,30 @@ export async function becomeOwner(disk: Disk, stateDir: string, folder: string):
     const other = livingOwner(disk, stateDir, path);
     if (other === undefined) return give;
     give();
-    if (attempt === ATTEMPTS) throw new MountOwnedError(folder, other.pid);
+    if (attempt === ATTEMPTS) throw ownedBy(folder, other);
     await sleep(Math.random() * MAX_PAUSE_MS);
   }
 }
 
+/** The process that owns a mount, and the file that says so. */
+export interface Owner extends ProcessIdentity {
+  file: string;
+}
+
+export function ownedBy(folder: string, { pid, pidNamespace, file }: Owner): MountOwnedError {
+  return new MountOwnedError(folder, pid, pidNamespace === thisProcess().pidNamespace ? undefined : file);
+}
+
 /** The living process that owns a mount, or is about to; files of dead ones are removed on the way when there is a `disk`. */
-export function livingOwner(disk: Disk | undefined, stateDir: string, except?: string): ProcessIdentity | undefined {
+export function livingOwner(disk: Disk | undefined, stateDir: string, except?: string): Owner | undefined {
   const self = thisProcess();
-  let living: ProcessIdentity | undefined;
+  let living: Owner | undefined;
   for (const name of names(stateDir)) {
     const path = join(stateDir, name);
     if (path === except) continue;
     const owner = identityIn(path);
     if (owner === undefined) continue;
-    if (!isDead(owner, self)) living = owner;
+    if (!isDead(owner, self)) living = { ...owner, file: path };
     else if (disk !== undefined) removeFile(disk, path);
   }
   return living;

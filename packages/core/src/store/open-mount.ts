@@ -2,10 +2,10 @@ import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DiskSpec } from '../disk/disk.js';
-import { MountOwnedError, wrapIoError } from '../errors.js';
+import { wrapIoError } from '../errors.js';
 import { connectOwner, RemoteMount } from '../mount/control-client.js';
 import { notAMount, readFolderId } from '../mount/folder-id.js';
-import { livingOwner } from '../mount/owner.js';
+import { livingOwner, ownedBy } from '../mount/owner.js';
 import { FolderPlaces, RESERVED_NAME, StatePlaces } from '../mount/places.js';
 import { StoreLayout } from '../pack/store-layout.js';
 import type { MountControl } from '../types.js';
@@ -39,7 +39,7 @@ export async function openMountOn(disk: DiskSpec, dir: string, options: { store?
     const socket = await connectOwner(stateDir);
     socket?.destroy();
     if (socket !== undefined) return new RemoteMount(folder, stateDir, owner.pid);
-    if (attempt === ATTEMPTS) throw new MountOwnedError(folder, owner.pid);
+    if (attempt === ATTEMPTS) throw ownedBy(folder, owner);
     await sleep(PAUSE_MS);
   }
   const { engine, release } = await shareEngine(store, () => StoreEngine.open(store, { create: false, disk }));
