@@ -21,7 +21,7 @@ const SUITES = [
     share: 1,
     files: [
       ...['process/faults', 'process/copy-faults', 'process/read-faults', 'process/work-read-faults', 'mount/faults', 'mount/crash'],
-      'process/killed-repair',
+      ...['process/lease-faults', 'process/killed-repair'],
     ],
     env: { CAIRN_TEST_FAULTS: 'all' },
   },

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { GcReport, Snapshot, Store, Volume } from '@cairn/core';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
-import { Child } from '../support/children.js';
+import { Companion } from '../support/companion.js';
 import { noise, randomFrom, testSeed } from '../support/random.js';
 import { tell } from '../support/tell.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -20,38 +20,6 @@ const LARGE = 4_300_000;
 
 function openAt(dir: string): Promise<Store> {
   return openStoreOn({ durable: false }, dir, { workers: 1, mergeSmallPacks: false });
-}
-
-/** Another process that has a store open. */
-class Companion {
-  readonly child: Child;
-  private dead = false;
-
-  private constructor(child: Child) {
-    this.child = child;
-    void child.ended.then(() => (this.dead = true));
-  }
-
-  /** @param kinds of disk calls that can be armed; all, unless told */
-  static async start(dir: string, kinds?: string[]): Promise<Companion> {
-    const companion = new Companion(Child.start('companion.mjs', { dir, volume: 'v', kinds }));
-    await companion.child.hears(({ say }) => say === 'ready');
-    return companion;
-  }
-
-  get isDead(): boolean {
-    return this.dead;
-  }
-
-  /** False: it died of it. */
-  async does(order: string, more: object = {}): Promise<boolean> {
-    const from = this.child.said.length;
-    this.child.tell({ order, ...more });
-    if ((await this.child.hears(({ say }) => say === order, from)) !== undefined) return true;
-    const { signal, stderr } = await this.child.ended;
-    expect({ signal, stderr }).toEqual({ signal: 'SIGKILL', stderr: '' });
-    return false;
-  }
 }
 
 /** All files of a store but what every process that reads it notes for itself, with what is in them. */
@@ -143,7 +111,7 @@ class Scene {
       case 9: {
         await companion.does('arm', { call: 1 + random(MAX_CALLS) });
         const alive = (await this.write(companion)) && (await companion.does('commit'));
-        if (alive) await companion.does('arm', { call: -1_000_000 });
+        if (alive) await companion.does('disarm');
         else this.counts.killedAtCalls++;
         return `armed ${alive}`;
       }
@@ -203,7 +171,7 @@ describe('a dry run tells what a run at that moment does, and changes nothing', 
     const { dir, store, volume } = await stored();
     await volume.writeFile('a', noise(1000, 1));
     await volume.commit();
-    const companion = await Companion.start(dir, ['link']);
+    const companion = await Companion.start(dir, { kinds: ['link'] });
     await companion.does('arm', { call: 1 });
     await companion.does('write', { path: 'b', text: 'noise:50000:1' });
     // The pack lies where it belongs, and neither the journal nor the index speaks of it.

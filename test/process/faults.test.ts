@@ -194,6 +194,40 @@ describe('when a disk call fails', () => {
     300_000,
   );
 
+  test.each((['EIO', 'ENOSPC'] as const).filter((error) => SHARES === 1 || error === 'EIO'))(
+    'by %s of a lease, the operation fails with a typed error and has changed nothing, or works',
+    async (error) => {
+      const faulty = await FaultyStore.make({ error, leases: 'only', times: 2 });
+      const collections = { gc: { run: (store: Store) => store.gc() }, optimize: { run: (store: Store) => store.optimize() } };
+      let told = 0;
+      const names = [...Object.keys(OPERATIONS), ...Object.keys(collections)];
+      for (const name of names.filter((_, i) => i % SHARES === 0)) {
+        const operation = { ...OPERATIONS[name], ...(collections as Record<string, object>)[name] } as (typeof OPERATIONS)[string];
+        for (let n = 1, fired = true; fired; n++) {
+          const i = ++number;
+          await operation.before?.(faulty.store, i);
+          const before = await stateOf(faulty.store);
+          // In a new engine, which has to make itself known.
+          if (n % 2 === 1) await faulty.reopen();
+          faulty.arm(n);
+          const failure = await failureOf(operation.run(faulty.store, i, faulty.sources));
+          fired = faulty.disarm();
+          if (failure !== undefined) {
+            told++;
+            expect(codeOf(failure), `${name}, call ${n}`).toBe(error);
+          }
+          const expected = failure !== undefined || name in collections ? before : after(before, name, i);
+          expect(await stateOf(faulty.store), `${name}, call ${n}`).toEqual(expected);
+        }
+      }
+      await faulty.reopen();
+      expect(await faulty.store.verify({ readData: true })).toMatchObject({ ok: true, damage: [] });
+      await faulty.store.close();
+      console.log(`${error} of leases: told ${told} times`);
+    },
+    300_000,
+  );
+
   test('while an unfinished file is deleted, nobody needs to know', async () => {
     const faulty = await FaultyStore.make({ error: 'EIO', kinds: ['unlink'] });
     for (const name of Object.keys(OPERATIONS)) {

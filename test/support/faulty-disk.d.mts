@@ -6,13 +6,13 @@ export declare const READS: readonly string[];
 export interface FaultyDiskOptions {
   failAt?: number;
   kinds?: readonly string[];
-  error?: 'EIO' | 'ENOSPC' | 'EMFILE' | 'short' | 'kill' | 'tear';
+  error?: 'EIO' | 'ENOSPC' | 'EMFILE' | 'short' | 'kill' | 'tear' | 'lost';
   times?: number;
   persistent?: boolean;
   broken?: SharedArrayBuffer;
   counter?: SharedArrayBuffer;
   counterFile?: string;
-  leases?: boolean;
+  leases?: 'only';
 }
 declare const faultyDisk: (
   inner: Disk,

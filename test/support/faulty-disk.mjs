@@ -11,10 +11,10 @@ import { handOn } from './hand-on.mjs';
  * - `kinds`       which calls count; all that change something when absent. See KINDS, and READS for those that read
  * - `error`       'EIO' (the default) | 'ENOSPC' | 'EMFILE': the call does nothing and fails · 'short': a write gets half its bytes
  *                 out and fails with ENOSPC, and a read that asks for more than one byte brings half of them · 'kill': the process dies by SIGKILL before the call ·
- *                 'tear': a write gets half its bytes out, then the process dies
+ *                 'tear': a write gets half its bytes out, then the process dies · 'lost': a write does nothing and does not say so
  * - `times`       how many counted calls in a row fail, from `failAt` on; 1 when absent
  * - `persistent`  true: every counted call from `failAt` on fails, as on a disk that stays full
- * - `leases`      true: calls for leases count too; otherwise they do not, since an engine that cannot let go of something need not tell
+ * - `leases`      'only': only calls for leases count; otherwise these do not, since an engine that cannot let go of something need not tell
  * - `broken`      SharedArrayBuffer of 4 bytes: how many files were put in their place although a write or sync of them had failed
  * - `counter`     SharedArrayBuffer of 4 bytes: one count for all threads that share it
  * - `counterFile` path: one count for all processes, a byte a call; survives a kill
@@ -57,7 +57,7 @@ export default function faultyDisk(inner, options, wrapIoError, reads) {
     throw wrapIoError(errorOf(kind, mode, path), `cannot ${kind} ${path}`);
   };
 
-  const exempt = (path) => options.leases !== true && /[\\/]leases([\\/]|$)/.test(path);
+  const exempt = (path) => /[\\/]leases([\\/]|$)/.test(path) !== (options.leases === 'only');
 
   const guarded = (kind, path, action) => {
     const mode = exempt(path) ? undefined : fault(kind);
@@ -147,9 +147,10 @@ class FaultyFile {
   }
 
   writeSync(bytes, position) {
-    this.attempt('write', (mode) => {
+    const lost = this.attempt('write', (mode) => {
       if (mode === 'short' || mode === 'tear') this.inner.writeSync(half(bytes), position);
     });
+    if (lost) return;
     this.inner.writeSync(bytes, position);
   }
 
@@ -187,11 +188,12 @@ class FaultyFile {
     if (mode !== undefined) this.raise('close', mode, this.path);
   }
 
-  /** Like the real file, it is poisoned by its first failure. */
+  /** Like the real file, it is poisoned by its first failure. True: the call is to do nothing, and not to say so. */
   attempt(kind, before) {
     if (this.failure !== undefined) throw this.failure;
     const mode = this.fault(kind);
-    if (mode === undefined) return;
+    if (mode === undefined) return false;
+    if (mode === 'lost') return true;
     try {
       before?.(mode);
       this.raise(kind, mode, this.path);

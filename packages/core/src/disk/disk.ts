@@ -69,7 +69,8 @@ export interface DiskSpec {
 
 /**
  * What keeps a collection from taking what is in use: the readers' leases, the memory of snapshots that were removed while they were
- * read, the wait for references that no commit has yet, and the second look at what those refer to. And what keeps a commit from undoing
- * others: that it compares the head with the one that it was made on.
+ * read, the wait for references that no commit has yet, the second look at what those refer to, the wait for who reads an index that was
+ * replaced, and that a collection ends whose marking another one has outdated, or whose claim another one has. And what keeps a commit from
+ * undoing others: that it compares the head with the one that it was made on.
  */
-export type Protection = 'leases' | 'removed' | 'pending' | 'revive' | 'compare';
+export type Protection = 'leases' | 'removed' | 'pending' | 'revive' | 'index' | 'epoch' | 'collector' | 'compare';

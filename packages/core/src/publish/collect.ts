@@ -97,6 +97,12 @@ function isAlive(parts: PublishParts, lease: string): boolean {
   return alive.some(({ id }) => id === lease) || unreadable.includes(lease);
 }
 
+/** Whether another collection has come between: it has condemned since, so that what was marked is worthless, or is about to. */
+function isSuperseded({ config, lease }: PublishParts, reader: IndexReader, epoch: number): boolean {
+  const { without } = config.disk;
+  return (without !== 'epoch' && reader.state().epoch !== epoch) || (without !== 'collector' && reader.collector() !== lease);
+}
+
 export interface MoveInput {
   /** Of the index when marking began: another collection since makes the marking worthless. */
   epoch: number;
@@ -112,7 +118,7 @@ export function moveCopies(parts: PublishParts, { epoch, pack, sources }: MoveIn
   for (let row = 0; row < count && !superseded; row += KEYS_PER_TRANSACTION) {
     parts.reserve.spentOn(() =>
       writeIndex(parts.env, (index) => {
-        superseded = index.reader.state().epoch !== epoch || index.reader.collector() !== parts.lease;
+        superseded = isSuperseded(parts, index.reader, epoch);
         if (superseded) return;
         index.putPack(pack, parts.lease);
         index.moveObjects(pack.id, pack.table, from, row, Math.min(count, row + KEYS_PER_TRANSACTION));
@@ -148,7 +154,7 @@ export function condemn(parts: PublishParts, input: CondemnInput): CondemnOutcom
     return parts.reserve.spentOn(() =>
       writeIndex(parts.env, (index) => {
         catchUp(parts, index);
-        if (index.reader.state().epoch !== input.epoch || index.reader.collector() !== parts.lease) return 'superseded';
+        if (isSuperseded(parts, index.reader, input.epoch)) return 'superseded';
         const leases = protecting(parts.config.disk, listLeases(parts.layout));
         const marking = new Marking(shared);
         const touched = new Set<PackId>();
@@ -188,7 +194,7 @@ export function retire(parts: PublishParts, { epoch, packs }: RetireInput): bool
   return parts.reserve.spentOn(() =>
     writeIndex(parts.env, (index) => {
       const { reader } = index;
-      if (reader.state().epoch !== epoch || reader.collector() !== parts.lease) return false;
+      if (isSuperseded(parts, reader, epoch)) return false;
       const empty = packs.filter(
         (id) => reader.pack(id) !== undefined && reader.absentPack(id) === undefined && isEmpty(parts, reader, id),
       );
@@ -239,7 +245,8 @@ export function protecting({ without }: DiskSpec, { alive, unreadable }: Leases)
 export function blockersOf({ without }: DiskSpec, index: IndexIdentity, { alive, unreadable }: Leases, condemnedEpoch: number): string[] {
   if (without === 'pending') return [];
   const blocking = alive.filter(
-    (lease) => readsAnotherIndex(lease, index) || (lease.pendingEpoch !== null && lease.pendingEpoch < condemnedEpoch),
+    (lease) =>
+      (without !== 'index' && readsAnotherIndex(lease, index)) || (lease.pendingEpoch !== null && lease.pendingEpoch < condemnedEpoch),
   );
   return [...blocking.map(({ id }) => id), ...unreadable];
 }

@@ -161,7 +161,7 @@ export class OwnLease {
   remove(): void {
     this.closed = true;
     if (this.file === undefined) return;
-    this.file.closeSync();
+    this.giveUp(this.file);
     this.file = undefined;
     this.discard(this.parts.layout.leasePath(this.id));
   }
@@ -191,7 +191,7 @@ export class OwnLease {
   }
 
   private replace(claims: LeaseClaims, cause: unknown): void {
-    this.file?.closeSync();
+    if (this.file !== undefined) this.giveUp(this.file);
     this.file = undefined;
     const before = this.written;
     this.written = claims;
@@ -216,11 +216,20 @@ export class OwnLease {
       file.writeSync(bytes, 0);
       disk.rename(aside, layout.leasePath(this.id));
     } catch (error) {
-      file.closeSync();
+      this.giveUp(file);
       this.discard(aside);
       throw error;
     }
     this.file = file;
+  }
+
+  /** Nothing depends on what becomes of a file that is not written any more. */
+  private giveUp(file: WritableFile): void {
+    try {
+      file.closeSync();
+    } catch {
+      // closed all the same, as far as it can be
+    }
   }
 
   private discard(path: string): void {
