@@ -1,8 +1,9 @@
 import { openStore, repairStore, type RepairReport, type Store } from '@cairn/core';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { repairStoreOn } from '../../packages/core/dist/store/repair-store.js';
 import { Child } from '../support/children.js';
 import { everything } from '../support/everything.mjs';
 import { codeOf, failureOf } from '../support/failures.js';
@@ -10,6 +11,7 @@ import { noise, randomFrom, testSeed } from '../support/random.js';
 import { tell } from '../support/tell.js';
 import { withStore } from '../support/with-store.js';
 
+const LATE = new URL('../support/late-commit-disk.mjs', import.meta.url).href;
 /** A long run damages each file in each way beside each index. */
 const ALL = process.env['CAIRN_TEST_FAULTS'] === 'all';
 const HOW = ['flipped', 'cut short', 'deleted'] as const;
@@ -69,6 +71,14 @@ function restore(index: (typeof INDEX)[number]): void {
   rmSync(join(dir, 'index'), { recursive: true });
   if (index === 'stale') cpSync(stale, join(dir, 'index'), { recursive: true });
 }
+
+/** What of a store counts, by name. */
+const filesOf = (at: string): string[] =>
+  ['refs', 'packs'].flatMap((folder) =>
+    readdirSync(join(at, folder), { recursive: true, encoding: 'utf8' })
+      .map((name) => join(folder, name))
+      .filter((name) => statSync(join(at, name)).isFile()),
+  );
 
 function damage(name: string, how: (typeof HOW)[number]): void {
   const file = join(dir, 'refs', name);
@@ -156,4 +166,33 @@ describe('a damaged file of the ref journal', () => {
     tell('repairs of damaged journals', { failures });
     expect(failures).toBeGreaterThan(2);
   }, 600_000);
+
+  test('is made up for without losing a commit that ends while the new index is put in place', async () => {
+    restore('whole');
+    const had = new Set(filesOf(dir));
+    await withStore(
+      dir,
+      async (store) => {
+        const volume = await store.volumes.fromName('main');
+        await volume.writeFile('late', noise(3000, 99));
+        await volume.commit({ message: 'late' });
+      },
+      open,
+    );
+    const expected = await look();
+    const files = join(root, 'late');
+    for (const name of filesOf(dir)) if (!had.has(name)) cpSync(join(dir, name), join(files, name));
+    restore('whole');
+    damage(
+      journalFiles().find((name) => typeOf(name) === 'head')!,
+      'flipped',
+    );
+    await repairStoreOn({ durable: true, module: LATE, options: { files } }, dir, {});
+    await withStore(dir, async (store) => void (await store.volumes.create('next')), open);
+    await withStore(dir, (store) => store.volumes.delete('next'), open);
+    expect(await look()).toEqual(expected);
+    expect(await repairStore(dir)).toMatchObject({ ok: true, journal: { unknown: 0 } });
+    expect(await look()).toEqual(expected);
+    expect(await withStore(dir, (store) => store.verify(), open)).toMatchObject({ ok: true });
+  });
 });

@@ -213,8 +213,7 @@ async function replaceIndex(
       const refs = restoreRefs(access, index.reader, env);
       index.setRefs(refs.table);
       const oldIndex = swap(disk, layout, aside, survey);
-      // Only now: who has the old index open would go on with numbers that come before that of the new table.
-      return { refs, setAside: [oldIndex, ...writeRestored(disk, access, refs)] };
+      return { refs, setAside: [oldIndex, ...writeRestored(disk, access, index, refs)] };
     });
   } finally {
     await index.close();

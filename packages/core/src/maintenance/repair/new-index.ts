@@ -1,6 +1,7 @@
 import { IndexEnvironment } from '../../index/environment.js';
 import { IndexReader } from '../../index/reader.js';
-import { KEYS_PER_TRANSACTION, writeIndex } from '../../index/transaction.js';
+import { refTableOf } from '../../index/ref-table.js';
+import { IndexTransaction, KEYS_PER_TRANSACTION, writeIndex } from '../../index/transaction.js';
 import { ObjectKind } from '../../hash/object-kind.js';
 import type { SealedPack } from '../../pack/footer.js';
 import { rowCount, rows } from '../../pack/object-table.js';
@@ -37,6 +38,18 @@ export class NewIndex {
   setRefs(table: RefTable): void {
     writeIndex(this.env, (transaction) => transaction.restoreRefs(table));
     this.reader.refresh();
+  }
+
+  /**
+   * Has all refs written down once more, by a change with a number of its own, under the lock that whoever opens this index from now on
+   * takes, too. `write` gets the number of the last change and what it led to, and gives that of the new one; undefined: nothing was written.
+   */
+  writeDown(write: (table: RefTable) => number | undefined): void {
+    this.env.transaction(() => {
+      const transaction = new IndexTransaction(this.env);
+      const seq = write(refTableOf(transaction.reader));
+      if (seq !== undefined) transaction.updateState({ seq });
+    });
   }
 
   close(): Promise<void> {

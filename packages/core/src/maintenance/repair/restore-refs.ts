@@ -9,17 +9,17 @@ import { ObjectReader } from '../../objects/object-reader.js';
 import type { Version } from '../../refs/fill-from-versions.js';
 import { damagedChange, TABLE_INTERVAL } from '../../refs/journal-file.js';
 import { journalFacts, type JournalFacts } from '../../refs/journal-facts.js';
-import { RefJournal } from '../../refs/journal.js';
+import { listSeqs, RefJournal } from '../../refs/journal.js';
 import { recoverRefs, type Recovered } from '../../refs/recover.js';
 import type { RefTable, VolumeId } from '../../refs/ref-table.js';
 import { decodeSnapshotRecord } from '../../snapshot/record.js';
 import type { JournalRepair } from '../../types.js';
 import { damagedFallback } from '../compare-journal.js';
+import type { NewIndex } from './new-index.js';
 import type { PackAccess } from './survey.js';
 
 /** Heads, histories, names and tags as a repair knows them, and what that takes to be written down. */
 export interface RestoredRefs {
-  /** Its number is that of a change to be written, where `isNew`. */
   readonly table: RefTable;
   /** The journal does not tell all of it, or would not after some more damage: a full table has to begin it anew. */
   readonly isNew: boolean;
@@ -44,7 +44,7 @@ export function restoreRefs(access: PackAccess, index: IndexReader, old: IndexEn
   const recovered = recoverRefs(journal, told, () => (known ??= [...versionsIn(access, index)]));
   const isNew = recovered.missing > 0 || journal.damaged.length > 0 || damagedFallback(layout.refsDir, hasher).length > 0;
   return {
-    table: isNew ? { ...recovered.table, seq: nextTable(journal, recovered.table.seq) } : recovered.table,
+    table: { ...recovered.table, seq: newestOf(journal, recovered.table.seq) },
     isNew,
     damaged: journal.damaged,
     report: reportOf(recovered),
@@ -52,19 +52,34 @@ export function restoreRefs(access: PackAccess, index: IndexReader, old: IndexEn
   };
 }
 
-/** Writes down what was found out, once the new index has it, and sets aside what is damaged. Returns the names of that, relative to the store. */
-export function writeRestored(disk: Disk, { layout, hasher }: PackAccess, { table, isNew, damaged }: RestoredRefs): string[] {
+/**
+ * Writes down what was found out, and sets aside what is damaged. Only once the new index is in place: who has the old one open would go
+ * on with numbers that come before that of the new table. Returns the names of what was set aside, relative to the store.
+ */
+export function writeRestored(disk: Disk, { layout, hasher }: PackAccess, index: NewIndex, { isNew, damaged }: RestoredRefs): string[] {
   const journal = new RefJournal(disk, layout, hasher);
-  if (isNew && !journal.write(table.seq, { type: 'restored' }, () => table)) throw new Error(`change ${table.seq} was there already`);
-  return damaged.map((seq) => journal.quarantine(seq));
+  let isComplete = true;
+  if (isNew) {
+    index.writeDown((table) => {
+      // Somebody who had begun before the old index was gone: his change is brought in by the next one, and another repair writes all down.
+      isComplete = newestSound(layout.refsDir, damaged) <= table.seq;
+      if (!isComplete) return undefined;
+      const seq = (Math.floor(table.seq / TABLE_INTERVAL) + 1) * TABLE_INTERVAL;
+      const isWritten = journal.write(seq, { type: 'restored' }, () => ({ ...table, seq }));
+      if (!isWritten) throw new Error(`change ${seq} was there already`);
+      return seq;
+    });
+  }
+  return isComplete ? damaged.map((seq) => journal.quarantine(seq)) : [];
 }
 
-/** The number of the first file after all others that holds a table. */
-function nextTable(journal: JournalFacts, newest: number): number {
-  const after = (seq: number): number => (Math.floor(seq / TABLE_INTERVAL) + 1) * TABLE_INTERVAL;
-  // A damaged file may have any number; it is not in the way for long.
-  const sound = journal.changes.at(-1)?.seq ?? journal.base.seq;
-  return Number.isSafeInteger(after(newest) * 2) ? after(newest) : after(sound);
+function newestSound(refsDir: string, damaged: readonly number[]): number {
+  return listSeqs(refsDir).findLast((seq) => !damaged.includes(seq)) ?? 0;
+}
+
+/** The number that the refs have. A damaged file may have any name: one beyond all reason is not counted on from. */
+function newestOf({ changes, base }: JournalFacts, newest: number): number {
+  return Number.isSafeInteger(newest * 2) ? newest : (changes.at(-1)?.seq ?? base.seq);
 }
 
 function reportOf({ table, missing, fromIndex, fromPacks, unknown, unplaced }: Recovered): JournalRepair {
