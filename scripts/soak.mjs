@@ -21,7 +21,7 @@ const SUITES = [
     share: 1,
     files: [
       ...['process/faults', 'process/copy-faults', 'process/read-faults', 'process/work-read-faults', 'mount/faults', 'mount/crash'],
-      ...['process/lease-faults', 'process/killed-repair'],
+      ...['process/lease-faults', 'process/killed-repair', 'process/damaged-journal', 'process/repair'],
     ],
     env: { CAIRN_TEST_FAULTS: 'all' },
   },

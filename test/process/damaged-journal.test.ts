@@ -100,7 +100,7 @@ const versions = (lines: readonly string[]): string[] => lines.filter((line) => 
 describe('a damaged file of the ref journal', () => {
   const count = 18;
   const cases = INDEX.flatMap((index) => HOW.flatMap((how) => Array.from({ length: count }, (_, at) => ({ index, how, at }))));
-  const drawn = ALL ? cases : INDEX.flatMap((index) => Array.from({ length: 4 }, () => ({ index, how: HOW[below(3)]!, at: below(count) })));
+  const drawn = ALL ? cases : INDEX.flatMap((index) => Array.from({ length: 3 }, () => ({ index, how: HOW[below(3)]!, at: below(count) })));
 
   test('takes nothing with it that an index or a pack still tells: heads, tags and histories are as before, and stay so after gc', async () => {
     const done = { exact: 0, kept: 0 };
@@ -135,10 +135,16 @@ describe('a damaged file of the ref journal', () => {
         expect(report.ok, what).toBe(report.journal.unknown === 0);
         done.kept++;
       }
-      await withStore(dir, async (store) => void (await store.gc()), open);
-      expect(await look(), what).toEqual(after);
-      expect(await withStore(dir, (store) => store.verify(), open), what).toMatchObject({ ok: true });
-      expect(await repairStore(dir), what).toMatchObject({ ok: true, damage: [], journal: { missing: 0, unknown: 0 } });
+      await withStore(dir, (store) => store.gc(), open);
+      await withStore(
+        dir,
+        async (store) => {
+          expect(await everything(store), what).toEqual(after);
+          expect(await store.verify(), what).toMatchObject({ ok: true });
+        },
+        open,
+      );
+      if (ALL) expect(await repairStore(dir), what).toMatchObject({ ok: true, damage: [], journal: { missing: 0, unknown: 0 } });
       // What was damaged is kept.
       expect(readdirSync(join(dir, 'quarantine')).filter((file) => file.startsWith('refs-')), what).toEqual(how === 'deleted' ? [] : [`refs-${name}`]); // prettier-ignore
     }
@@ -148,7 +154,7 @@ describe('a damaged file of the ref journal', () => {
 
   test('is made up for also when a disk call of the repair fails, or its process is killed at one', async () => {
     const heads = readdirSync(join(whole, 'refs')).sort().filter((name) => typeOf(name) === 'head'); // prettier-ignore
-    const stride = ALL ? 1 : 5;
+    const stride = ALL ? 1 : 8;
     let failures = 0;
     for (let failAt = 1 + below(stride); ; failAt += stride) {
       restore('whole');
@@ -164,7 +170,7 @@ describe('a damaged file of the ref journal', () => {
       failures++;
     }
     tell('repairs of damaged journals', { failures });
-    expect(failures).toBeGreaterThan(2);
+    expect(failures).toBeGreaterThan(1);
   }, 600_000);
 
   test('is made up for without losing a commit that ends while the new index is put in place', async () => {
