@@ -1,7 +1,12 @@
-import { existsSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MountOptions, Store } from '@cairn/core';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { openDisk } from '../../packages/core/dist/disk/open-disk.js';
+import { createHasher } from '../../packages/core/dist/hash/blake3.js';
+import { setStateAside } from '../../packages/core/dist/mount/lost-state.js';
+import type { MountId } from '../../packages/core/dist/mount/places.js';
+import { StoreLayout } from '../../packages/core/dist/pack/store-layout.js';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
 import { repairStoreOn } from '../../packages/core/dist/store/repair-store.js';
 import { codeOf, failure } from '../contract/support.js';
@@ -219,6 +224,42 @@ describe('the state of a mount that is damaged', () => {
       await mount.close();
     });
   });
+});
+
+test('a state on its way to quarantine is at one of the two places, whole, whatever disk call fails, and the next try ends it', async () => {
+  await inStore((store) => play(store, 0));
+  const layout = new StoreLayout(dir);
+  const [id, path] = [mountId() as MountId, pathOf('state')];
+  flip(path, 200, 0);
+  const damaged = readFileSync(path);
+  const hasher = createHasher();
+  const aside = (): string[] => readdirSync(dir).flatMap((name) => (name === 'quarantine' ? readdirSync(join(dir, name)) : []));
+  let failed = 0;
+  for (let failAt = 1; ; failAt++) {
+    const options = { failAt, error: 'EIO', counter: new SharedArrayBuffer(4) };
+    const disk = await openDisk({ durable: true, module: new URL('../support/faulty-disk.mjs', import.meta.url).href, options });
+    let failure: unknown;
+    try {
+      setStateAside(disk, layout, id, hasher);
+    } catch (error) {
+      failure = error;
+    }
+    const places = [...(existsSync(path) ? [path] : []), ...aside().map((name) => join(dir, 'quarantine', name))];
+    expect(places, `call ${failAt}`).toHaveLength(1);
+    expect(readFileSync(places[0]!).equals(damaged)).toBe(true);
+    if (failure === undefined) break;
+    failed++;
+    expect(failure).toMatchObject({ code: 'EIO' });
+    setStateAside(await openDisk(SPEC), layout, id, hasher);
+    expect(aside()).toHaveLength(1);
+    renameSync(join(dir, 'quarantine', aside()[0]!), path);
+  }
+  expect(failed).toBeGreaterThan(2);
+  // One that its owner has written anew meanwhile stays.
+  flip(join(dir, 'quarantine', aside()[0]!), 200, 0);
+  renameSync(join(dir, 'quarantine', aside()[0]!), path);
+  expect(setStateAside(await openDisk(SPEC), layout, id, hasher)).toBeUndefined();
+  expect([existsSync(path), aside()]).toEqual([true, []]);
 });
 
 test('damage to any other file of a mount is no obstacle, and loses nothing', async () => {

@@ -57,7 +57,7 @@ export async function verifyTrees(parts: TreeParts, findings: Findings, phases: 
   const { index } = parts;
   const total = findings.collect(() => objectCount(index));
   phases.begin('checking trees', { of: 'objects', ...(total === undefined ? {} : { total }) });
-  let walk = new TreeWalk(parts, findings, phases, signal);
+  let walk = new TreeWalk(parts, findings, phases, { signal, objects: total });
   await walk.from(
     allSnapshots(index).map(({ snapshot }) => ({ kind: ObjectKind.snapshot, digest: snapshot, said: undefined })),
     findings,
@@ -75,7 +75,7 @@ export async function verifyTrees(parts: TreeParts, findings: Findings, phases: 
     const now = new Set(rootsOfMounts(parts).map(digestToHex));
     if (look < LOOKS && !roots.every((root) => now.has(digestToHex(root)))) {
       // All of it is met once more.
-      walk = new TreeWalk(parts, findings, new Phases({}), signal);
+      walk = new TreeWalk(parts, findings, new Phases({}), { signal });
       continue;
     }
     return findings.add(...found.damage);
@@ -89,6 +89,8 @@ function rootsOfMounts({ mountsDir, hasher }: TreeParts): Digest[] {
 /** Of a chunk its length, and 64 bits of its digest: one that is taken for another is not looked for. */
 const CHUNK_WORDS = 3;
 const CHUNK_KEY_BYTES = 8;
+/** For more of them the memory grows as they are met: an index may be made up. */
+const MAX_FORESEEN = 1 << 24;
 /** Whether a subtree was seen has to be certain. */
 const NODE_WORDS = 8;
 /** Of a node and what is said of it, by the digest of both. */
@@ -110,12 +112,13 @@ class TreeWalk {
   private readonly turns = new Turns();
   private met = 0;
 
-  constructor(parts: TreeParts, known: Findings, phases: Phases, signal: AbortSignal | undefined) {
+  /** @param how `objects`: how many there may be */
+  constructor(parts: TreeParts, known: Findings, phases: Phases, how: { signal?: AbortSignal | undefined; objects?: number | undefined }) {
     this.parts = parts;
     this.known = known;
     this.phases = phases;
-    this.signal = signal;
-    this.chunks = new DigestSet(CHUNK_WORDS);
+    this.signal = how.signal;
+    this.chunks = new DigestSet(CHUNK_WORDS, Math.min(how.objects ?? 0, MAX_FORESEEN));
   }
 
   async from(waiting: Due[], findings: Findings): Promise<void> {
