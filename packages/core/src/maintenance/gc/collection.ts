@@ -116,9 +116,9 @@ class Collection {
     const { packs, packBytes: bytes } = this.index.state();
     const before = { packs, bytes };
     const plan = await this.plan();
-    const copies = await plannedCopies(this.planning(), plan.rewrite);
+    const copies = plannedCopies(this.planning(), plan.rewrite);
     const { held } = this.needed;
-    if (dryRun) return foreseen(this.parts, this.view, { before, held, plan, copies });
+    if (dryRun) return foreseen(this.parts, this.view, { before, held, plan, copies: await sizesOf(copies) });
     const copied = await this.copy(copies);
     if (copied === SUPERSEDED || !(await this.condemn(plan, copied))) return SUPERSEDED;
     const freed = await this.free();
@@ -150,25 +150,32 @@ class Collection {
   }
 
   /** On a disk that is too full for copies what needs none is freed all the same. */
-  private async copy(copies: readonly CopyPlan[]): Promise<Copied | typeof SUPERSEDED> {
+  private async copy(copies: AsyncIterable<CopyPlan>): Promise<Copied | typeof SUPERSEDED> {
     this.pauses.phase = 'copying';
     const copied: Copied = { packs: [], done: new Set(), left: new Set() };
-    const sources = new Set(copies.flatMap(({ sources: all }) => all.map(({ pack }) => pack)));
     const { publisher } = this.parts;
-    for (const plan of copies) {
+    const sources = new Set<PackId>();
+    let isFull = false;
+    for await (const plan of copies) {
+      const from = plan.sources.map(({ pack }) => pack);
+      for (const id of from) sources.add(id);
+      if (isFull) {
+        for (const id of from) copied.left.add(id);
+        continue;
+      }
       await this.pauses.take();
       try {
         const { pack, damaged } = await copyLive(this.parts, plan, this.work);
         for (const id of damaged) copied.left.add(id);
         if (pack === null) continue;
-        const moved = await publisher.moveCopies({ epoch: this.epoch, pack, sources: plan.sources.map((source) => source.pack) });
+        const moved = await publisher.moveCopies({ epoch: this.epoch, pack, sources: from });
         copied.packs.push(pack);
         if (!moved) return SUPERSEDED;
         this.pauses.bytes += pack.sizeBytes;
       } catch (error) {
         if (!isCairnError(error, 'ENOSPC')) throw error;
-        for (const rest of copies.slice(copies.indexOf(plan))) for (const { pack } of rest.sources) copied.left.add(pack);
-        break;
+        isFull = true;
+        for (const id of from) copied.left.add(id);
       }
     }
     for (const id of sources) if (!copied.left.has(id)) copied.done.add(id);
@@ -207,4 +214,11 @@ class Collection {
     const { layout, hasher } = this.parts;
     return { layout, hasher, index: this.index, nodes: this.nodes, needed: this.needed.marking, pauses: this.pauses };
   }
+}
+
+/** What a dry run needs of its plans. */
+async function sizesOf(copies: AsyncIterable<CopyPlan>): Promise<{ sizeBytes: number }[]> {
+  const sizes: { sizeBytes: number }[] = [];
+  for await (const { sizeBytes } of copies) sizes.push({ sizeBytes });
+  return sizes;
 }

@@ -50,21 +50,19 @@ interface Planning {
 
 /**
  * What has to be copied out of some packs, in reading order. Nodes and records do not share packs with chunks: they die sooner, and a pack with a dead
- * node cannot stay.
+ * node cannot stay. What has been planned may be carried out before the next is asked for: so there need not be room in memory for all of it.
  */
-export async function plannedCopies(planning: Planning, packs: readonly PackRecord[]): Promise<CopyPlan[]> {
-  const plans: CopyPlan[] = [];
-  const groups = [new Group(plans), new Group(plans)] as const;
+export async function* plannedCopies(planning: Planning, packs: readonly PackRecord[]): AsyncGenerator<CopyPlan> {
+  const groups = [new Group(), new Group()] as const;
   for await (const shelves of shelvesOf(planning, packs)) {
     for await (const { pack, object } of inReadingOrder(planning, shelves)) {
-      groups[object.kind === ObjectKind.chunk ? 0 : 1].add(pack, object);
+      yield* groups[object.kind === ObjectKind.chunk ? 0 : 1].add(pack, object);
       if (planning.pauses.isDue()) await planning.pauses.take();
     }
     // The reading order of the next ones begins again.
-    for (const group of groups) group.flush(SMALL_PACK_BYTES);
+    for (const group of groups) yield* group.flush(SMALL_PACK_BYTES);
   }
-  for (const group of groups) group.flush();
-  return plans;
+  for (const group of groups) yield* group.flush();
 }
 
 /** What is to be copied out of the packs, as many of them at a time as fit into memory. */
@@ -98,35 +96,33 @@ export function copyLive(parts: { data: DataReader; lease: { id: string } }, { s
   return parts.data.copyObjects(sources, parts.lease.id, work);
 }
 
-/** Gathers objects for one pack after another. */
+/** Gathers objects for one pack after another; gives the plan of each that is full. */
 export class Group {
-  private readonly plans: CopyPlan[];
   private sources = new Map<PackId, PackedObject[]>();
   private bytes = 0;
   private count = 0;
 
-  constructor(plans: CopyPlan[]) {
-    this.plans = plans;
-  }
-
-  add(pack: PackId, object: PackedObject): void {
+  add(pack: PackId, object: PackedObject): CopyPlan[] {
     const objects = this.sources.get(pack) ?? [];
     this.sources.set(pack, objects);
     objects.push(object);
     this.bytes += object.storedLength;
-    if (++this.count >= PACK_OBJECTS || this.bytes >= PACK_BYTES) this.flush();
+    return ++this.count >= PACK_OBJECTS || this.bytes >= PACK_BYTES ? this.flush() : NONE;
   }
 
   /** @param least bytes that are worth a pack of their own */
-  flush(least = 1): void {
-    if (this.count === 0 || this.bytes < least) return;
+  flush(least = 1): CopyPlan[] {
+    if (this.count === 0 || this.bytes < least) return NONE;
     const sources = [...this.sources].map(([pack, objects]) => {
       const table = new TableBuilder();
       for (const object of objects) table.add(object);
       return { pack, rows: table.finish() };
     });
-    this.plans.push({ sources, sizeBytes: packSize([...this.sources.values()].flat()) });
+    const plan = { sources, sizeBytes: packSize([...this.sources.values()].flat()) };
     this.sources = new Map();
     this.bytes = this.count = 0;
+    return [plan];
   }
 }
+
+const NONE: CopyPlan[] = [];

@@ -84,14 +84,12 @@ function chosen(candidates: readonly PackRecord[]): PackRecord[] {
 async function planned(parts: CollectParts, packs: readonly PackRecord[], pauses: Pauses): Promise<CopyPlan[]> {
   const { index, layout, hasher } = parts;
   const plans: CopyPlan[] = [];
-  const [chunks, nodes] = [new Group(plans), new Group(plans)];
+  const [chunks, nodes] = [new Group(), new Group()];
   for (const { id } of packs) {
     for (const object of rows(readFooter(layout.packPath(id), id, hasher).table)) {
       if (pauses.isDue()) await pauses.take();
-      if (isFoundIn(index, id, object)) (object.kind === ObjectKind.chunk ? chunks : nodes).add(id, object);
+      if (isFoundIn(index, id, object)) plans.push(...(object.kind === ObjectKind.chunk ? chunks : nodes).add(id, object));
     }
   }
-  chunks.flush();
-  nodes.flush();
-  return plans;
+  return [...plans, ...chunks.flush(), ...nodes.flush()];
 }

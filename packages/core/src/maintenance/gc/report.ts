@@ -4,7 +4,7 @@ import type { PackId } from '../../pack/pack-id.js';
 import { blockersOf } from '../../publish/collect.js';
 import type { Lease } from '../../publish/lease-file.js';
 import type { GcReport } from '../../types.js';
-import type { Copied, CopyPlan } from './copies.js';
+import type { Copied } from './copies.js';
 import type { CollectParts } from './parts.js';
 import type { Plan } from './plan.js';
 import type { View } from './view.js';
@@ -51,7 +51,7 @@ export function outcomeOf(
 export function foreseen(
   parts: CollectParts,
   view: View,
-  { before, held, plan, copies }: Found & { copies: readonly CopyPlan[] },
+  { before, held, plan, copies }: Found & { copies: readonly { sizeBytes: number }[] },
 ): Outcome {
   const { index } = view;
   const gone = [...plan.drop, ...plan.rewrite];
