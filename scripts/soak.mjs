@@ -50,7 +50,7 @@ const SUITES = [
   {
     name: 'flips',
     share: 1,
-    files: ['hostile'],
+    files: ['hostile', 'mount/damaged-states'],
     env: { CAIRN_SOAK_FLIPS: 5000, CAIRN_SOAK_INDEX_FLIPS: 300 },
   },
   { name: 'fuzz', share: 4, files: ['fuzz'], env: { CAIRN_SOAK_FUZZ: 250_000 } },

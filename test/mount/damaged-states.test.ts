@@ -12,11 +12,15 @@ import { repairStoreOn } from '../../packages/core/dist/store/repair-store.js';
 import { codeOf, failure } from '../contract/support.js';
 import { Child } from '../support/children.js';
 import { noise, randomFrom, testSeed } from '../support/random.js';
+import { tell } from '../support/tell.js';
 import { tempDir } from '../support/temp-dir.js';
 import { withStore } from '../support/with-store.js';
 import { edit, folder, headOf } from './support.js';
 
 const SPEC = { durable: false };
+
+/** Flips of a state beside those of each run. */
+const MORE = Array.from({ length: process.env['CAIRN_SOAK_FLIPS'] === undefined ? 0 : 12 }, () => 'flip' as const);
 
 let dir: string;
 let shown: string;
@@ -122,27 +126,32 @@ describe('the state of a mount that is damaged', () => {
   test.each([
     ['repair', repair, ['flip']],
     ['gc --forget-mount', giveUp, ['version', 'empty']],
-  ] as const)('is told, stops nothing else, and after %s the folder is mounted with all that is in it', async (way, mendIt, kinds) => {
-    const random = randomFrom(testSeed(`damaged states, ${way}`));
-    for (const [round, kind] of kinds.entries()) {
-      const scene = await inStore((store) => play(store, round));
-      const [id, path] = [mountId(), pathOf('state')];
-      const { size } = statSync(path);
-      if (kind === 'empty') truncateSync(path, 0);
-      else flip(path, kind === 'version' ? 'cairn-mount '.length : random(size), random(7));
-      const damaged = readFileSync(path);
-      await inStore((store) => expectTold(store, id));
-      await mendIt(id);
-      const aside = readdirSync(join(dir, 'quarantine')).filter((name) => name.startsWith(`mount-${id}`));
-      expect(aside).toHaveLength(round + 1);
-      expect(aside.map((name) => readFileSync(join(dir, 'quarantine', name))).some((bytes) => bytes.equals(damaged))).toBe(true);
-      await inStore(async (store) => {
-        expect(await store.verify()).toMatchObject({ ok: true, damage: [] });
-        expect(await store.gc()).toMatchObject({ unreadableMounts: [], lostMounts: [] });
-        await expectAllThere(store, scene);
-      });
-    }
-  });
+  ] as const)(
+    'is told, stops nothing else, and after %s the folder is mounted with all that is in it',
+    async (way, mendIt, kinds) => {
+      const random = randomFrom(testSeed(`damaged states, ${way}`));
+      for (const [round, kind] of [...kinds, ...MORE].entries()) {
+        const scene = await inStore((store) => play(store, round));
+        const [id, path] = [mountId(), pathOf('state')];
+        const { size } = statSync(path);
+        if (kind === 'empty') truncateSync(path, 0);
+        else flip(path, kind === 'version' ? 'cairn-mount '.length : random(size), random(7));
+        const damaged = readFileSync(path);
+        await inStore((store) => expectTold(store, id));
+        await mendIt(id);
+        const aside = readdirSync(join(dir, 'quarantine')).filter((name) => name.startsWith(`mount-${id}`));
+        expect(aside).toHaveLength(round + 1);
+        expect(aside.map((name) => readFileSync(join(dir, 'quarantine', name))).some((bytes) => bytes.equals(damaged))).toBe(true);
+        await inStore(async (store) => {
+          expect(await store.verify()).toMatchObject({ ok: true, damage: [] });
+          expect(await store.gc()).toMatchObject({ unreadableMounts: [], lostMounts: [] });
+          await expectAllThere(store, scene);
+        });
+      }
+      tell('damaged states of mounts', { states: kinds.length + MORE.length });
+    },
+    60_000 + 20_000 * MORE.length,
+  );
 
   test('and all else that is known of it: every file in the folder counts as the user’s', async () => {
     const scene = await inStore((store) => play(store, 0));
