@@ -10,7 +10,7 @@ import { tell } from '../support/tell.js';
 import { tempDir } from '../support/temp-dir.js';
 
 /** Dry runs that are compared with runs; a long run sets more. */
-const RUNS = Number(process.env['CAIRN_TEST_DRY_RUNS'] ?? 12);
+const RUNS = Number(process.env['CAIRN_TEST_DRY_RUNS'] ?? 8);
 /** A new store after so many. */
 const RUNS_A_STORE = 12;
 /** Disk calls within which a companion is killed: a write, and a commit or two. */
