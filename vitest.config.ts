@@ -1,7 +1,7 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-// Which folders of test/ do not test the core: everything else runs once more with the portable hash.
+// Which folders of test/ do not test the core in one process.
 const COMMAND = ['cli', 'gpu-runner', 'bench', 'examples'].map((folder) => `test/${folder}/**/*.test.ts`);
 // The core in processes that die, disks that fail, folders that others edit: half of the time, and nothing that the hash could change.
 const PROCESSES = ['process', 'mount', 'crash', 'gc'].map((folder) => `test/${folder}/**/*.test.ts`);

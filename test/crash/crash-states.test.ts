@@ -10,7 +10,7 @@ import { tell } from '../support/tell.js';
 const STATES = Number(process.env['CAIRN_SOAK_STATES'] ?? 2000);
 const IS_LONG = STATES > 2000;
 /** In a long run what takes long is done as often in all, and less often for each state. */
-const DEPTH = IS_LONG ? { repair: 50, readAll: 100, threads: 1000 } : { repair: 20, readAll: 20, threads: 200 };
+const DEPTH = IS_LONG ? { repair: 50, readAll: 100, threads: 1000 } : { repair: 40, readAll: 20, threads: 200 };
 /** Programs that are recorded at a time, by one process. */
 const BATCH = IS_LONG ? 4 : 2;
 /** What comes between operations. */
@@ -25,7 +25,7 @@ describe('a power cut at any moment', () => {
       const random = randomFrom(testSeed('crash states'));
       const checker = new StateChecker(DEPTH);
       onTestFinished(() => checker.clear());
-      const sampling: Sampling = { perMoment: IS_LONG ? 48 : 6, tears: IS_LONG ? 4 : 1, random };
+      const sampling: Sampling = { perMoment: IS_LONG ? 48 : 5, tears: IS_LONG ? 4 : 1, random };
       let runs = 0;
       let states = 0;
       while (checker.distinct < STATES) {

@@ -11,7 +11,7 @@ import { withStore } from '../support/with-store.js';
 import { edit, folder, headOf, temporaries } from './support.js';
 
 /** Every disk call takes its turn in a long run; else one in so many. */
-const STRIDE = process.env['CAIRN_TEST_FAULTS'] === 'all' ? 1 : 11;
+const STRIDE = process.env['CAIRN_TEST_FAULTS'] === 'all' ? 1 : 13;
 
 const BASE = { a: 'a', b: 'b', 'd/c': 'c', 'd/e': 'e', 'gone/x': 'x' };
 const THEIRS = { b: 'theirs', 'd/c': null, 'd/n': 'new', gone: null, 'f/g': 'g' } as const;

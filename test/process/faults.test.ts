@@ -80,7 +80,7 @@ class FaultyStore {
 }
 
 /** Each kind of fault takes its share of the calls, so that all of them together take every one; in a long run each takes all. */
-const SHARES = process.env['CAIRN_TEST_FAULTS'] === 'all' ? 1 : 4;
+const SHARES = process.env['CAIRN_TEST_FAULTS'] === 'all' ? 1 : 7;
 let number = 0;
 
 /**

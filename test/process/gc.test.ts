@@ -12,7 +12,7 @@ import { withStore } from '../support/with-store.js';
 const OLD = noise(5 << 20, 1);
 
 /** Which disk calls fail: in a long run each. */
-const STRIDE = process.env['CAIRN_SOAK_MINUTES'] === undefined ? 6 : 1;
+const STRIDE = process.env['CAIRN_SOAK_MINUTES'] === undefined ? 9 : 1;
 
 /** Kills lose nothing that was only not synced. */
 function inStore<T>(dir: string, use: (store: Store) => Promise<T>): Promise<T> {

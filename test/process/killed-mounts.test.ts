@@ -6,7 +6,7 @@ import { tempDir } from '../support/temp-dir.js';
 import { tell } from '../support/tell.js';
 
 /** A long run sets more. */
-const KILLS = Number(process.env['CAIRN_TEST_MOUNT_KILLS'] ?? 8);
+const KILLS = Number(process.env['CAIRN_TEST_MOUNT_KILLS'] ?? 5);
 /** After so many kills a new store is made. */
 const KILLS_A_STORE = 10;
 const MAX_CALLS = 200;

@@ -10,7 +10,7 @@ import { tempDir } from '../support/temp-dir.js';
 import { withStore } from '../support/with-store.js';
 
 /** One call in so many is the one at which the repair dies. A long run takes all. */
-const STRIDE = process.env['CAIRN_TEST_FAULTS'] === 'all' ? 1 : 6;
+const STRIDE = process.env['CAIRN_TEST_FAULTS'] === 'all' ? 1 : 9;
 
 function damageLargestPack(dir: string): void {
   const packs = readdirSync(join(dir, 'packs'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.pack'));

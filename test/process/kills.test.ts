@@ -10,7 +10,7 @@ import { withStore } from '../support/with-store.js';
 import { tell } from '../support/tell.js';
 
 /** A long run sets more. */
-const KILLS = Number(process.env['CAIRN_TEST_KILLS'] ?? 8);
+const KILLS = Number(process.env['CAIRN_TEST_KILLS'] ?? 6);
 /** Disk calls within which a process is killed: some ten operations. */
 const MAX_CALLS = 100;
 

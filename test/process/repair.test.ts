@@ -30,7 +30,7 @@ const MIB = 1 << 20;
 const FAULTY = new URL('../support/faulty-disk.mjs', import.meta.url).href;
 
 /** One call in so many is the one that fails. A long run takes all. */
-const STRIDE = process.env['CAIRN_TEST_FAULTS'] === 'all' ? 1 : 4;
+const STRIDE = process.env['CAIRN_TEST_FAULTS'] === 'all' ? 1 : 9;
 
 let dir: string;
 let state: State;

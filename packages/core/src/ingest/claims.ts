@@ -9,8 +9,11 @@ const SLOT_WORDS = 1 + DIGEST_WORDS;
 const BUCKET_WORDS = 1 + WAYS * SLOT_WORDS;
 /** Words before the buckets: the count of publications. */
 const HEADER_WORDS = 1;
-/** A bucket is locked for well under a microsecond; a thread that died inside must not stop the others. */
-const LOCK_ATTEMPTS = 100_000;
+/** A bucket is locked for well under a microsecond, unless its thread loses its core meanwhile: then the others sleep a little. */
+const LOCK_SPINS = 1000;
+const LOCK_SLEEP_MS = 1;
+/** A thread that died inside must not stop the others. */
+const LOCK_SLEEPS = 50;
 
 /** What `claim` returns when the bucket is full: the chunk is stored without a claim, at worst twice. */
 export const UNCLAIMED = 0;
@@ -94,8 +97,9 @@ export class ClaimTable {
   }
 
   private lock(bucket: number): boolean {
-    for (let i = 0; i < LOCK_ATTEMPTS; i++) {
-      if (Atomics.compareExchange(this.words, bucket, 0, 1) === 0) return true;
+    for (let sleeps = 0; sleeps <= LOCK_SLEEPS; sleeps++) {
+      for (let i = 0; i < LOCK_SPINS; i++) if (Atomics.compareExchange(this.words, bucket, 0, 1) === 0) return true;
+      Atomics.wait(this.words, bucket, 1, LOCK_SLEEP_MS);
     }
     return false;
   }
