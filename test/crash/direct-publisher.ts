@@ -1,19 +1,12 @@
 import { changeRefs } from '../../packages/core/dist/publish/change-refs.js';
 import { changeVolume } from '../../packages/core/dist/publish/change-volume.js';
-import {
-  claimCollection,
-  condemn,
-  doom,
-  moveCopies,
-  prepareCollection,
-  releaseCollection,
-  retire,
-  sweep,
-} from '../../packages/core/dist/publish/collect.js';
+import { prepareCollection } from '../../packages/core/dist/publish/clear-up.js';
+import { claimCollection, condemn, moveCopies, releaseCollection, retire } from '../../packages/core/dist/publish/collect.js';
 import { commit } from '../../packages/core/dist/publish/commit.js';
 import type { PublishConfig } from '../../packages/core/dist/publish/messages.js';
 import { closeParts, openParts, type PublishParts } from '../../packages/core/dist/publish/parts.js';
 import type { EngineClaims, Publisher } from '../../packages/core/dist/publish/publisher.js';
+import { doom, sweep } from '../../packages/core/dist/publish/reclaim.js';
 import { startUp } from '../../packages/core/dist/publish/start-up.js';
 import { publishPacks, retainTrees, storeObjects } from '../../packages/core/dist/publish/store-objects.js';
 

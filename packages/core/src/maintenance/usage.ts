@@ -5,7 +5,7 @@ import type { IndexReader } from '../index/reader.js';
 import { totals } from '../manifest/read.js';
 import type { NodeSource } from '../objects/node-store.js';
 import type { StoreLayout } from '../pack/store-layout.js';
-import { protecting } from '../publish/collect.js';
+import { protecting } from '../publish/protection.js';
 import { listLeases } from '../publish/leases.js';
 import { openSnapshots } from '../publish/marking.js';
 import { decodeSnapshotRecord } from '../snapshot/record.js';

@@ -1,70 +1,23 @@
-import fs from 'node:fs';
-import { isCairnError, unlessDamaged } from '../errors.js';
-import type { DiskSpec } from '../disk/disk.js';
-import type { Hasher } from '../hash/hasher.js';
-import type { Digest } from '../hash/digest.js';
-import { ObjectKind } from '../hash/object-kind.js';
 import type { IndexReader } from '../index/reader.js';
-import type { IndexIdentity } from '../index/storage.js';
 import { KEYS_PER_TRANSACTION, writeIndex } from '../index/transaction.js';
-import type { NodeSource } from '../objects/node-store.js';
 import type { SealedPack } from '../pack/footer.js';
-import { listPacks } from '../pack/list-packs.js';
 import { type ObjectTable, rowCount, rows } from '../pack/object-table.js';
 import type { PackId } from '../pack/pack-id.js';
 import { readFooter } from '../pack/read-footer.js';
-import type { StoreLayout } from '../pack/store-layout.js';
-import { type Reference, referencesOf } from '../snapshot/references.js';
+import type { Reference } from '../snapshot/references.js';
 import { catchUp } from './change-refs.js';
-import { type Leases, listLeases, readsAnotherIndex, removeDeadOwners } from './leases.js';
-import { mark, Marking, oldestSince, openSnapshots, type SharedMarking } from './marking.js';
-import type { PublishParts, RefParts } from './parts.js';
-import { reviveWhatIsLeft } from './revive.js';
-import { removeOrphans } from './start-up.js';
+import { listLeases } from './leases.js';
+import { mark, Marking, oldestSince, type SharedMarking, startsSince } from './marking.js';
+import type { PublishParts } from './parts.js';
+import { protecting } from './protection.js';
 
 /*
- * The steps of a collection that change the index: each is one or a few short transactions, and each leaves a store that the next
- * collection can go on from.
+ * The steps of a collection that change the index, up to condemning packs: each is one or a few short transactions, and each leaves a
+ * store that the next collection can go on from.
  */
 
 /** Objects that are marked under the lock, before that is left to another try outside of it. */
 const MARKED_UNDER_LOCK = 20_000;
-const PACKS_PER_TRANSACTION = 256;
-
-/** Clears up after dead processes, and makes sealed packs known that no index entry leads to. */
-export function prepareCollection(parts: PublishParts): void {
-  removeDeadOwners(parts);
-  for (const _step of clearingUp(parts, () => listLeases(parts.layout))) continue;
-}
-
-/** What of that changes the index, step by step: a dry run does the same to a shadow of it. */
-export function* clearingUp(parts: RefParts, leases: () => Leases): Generator<void> {
-  parts.reserve.spentOn(() => writeIndex(parts.env, (index) => catchUp(parts, index)));
-  removeOrphans(parts, leases);
-  for (const id of listPacks(parts.layout)) {
-    yield;
-    parts.reader.refresh();
-    if (parts.reader.pack(id) !== undefined || parts.reader.doomedPack(id) !== undefined) continue;
-    const footer = unlessDamaged(() => readFooter(parts.layout.packPath(id), id, parts.hasher));
-    if (footer !== undefined) adopt(parts, { id, ...footer });
-  }
-}
-
-/** What a stray pack's nodes refer to may be gone, so that nothing new may be built on them. */
-function adopt(parts: RefParts, pack: SealedPack): void {
-  for (let from = 0; from < rowCount(pack.table); from += KEYS_PER_TRANSACTION) {
-    writeIndex(parts.env, (index) => {
-      if (from === 0) {
-        // Published, or deleted, since it was listed.
-        if (index.reader.pack(pack.id) !== undefined || !fs.existsSync(parts.layout.packPath(pack.id))) return;
-        index.putPack(pack, '');
-        index.keepPacks([pack.id]);
-      }
-      if (index.reader.pack(pack.id) === undefined) return;
-      index.putObjects(pack.id, pack.table, from, Math.min(rowCount(pack.table), from + KEYS_PER_TRANSACTION));
-    });
-  }
-}
 
 /**
  * Makes this engine the one that collects: only it moves objects, and others that only bring small packs together wait. `first`: it
@@ -210,173 +163,6 @@ function isEmpty({ layout, hasher }: PublishParts, reader: IndexReader, id: Pack
 }
 
 /** Which of a pack's objects are looked up there. */
-function* foundIn(reader: IndexReader, pack: PackId, table: ObjectTable): Generator<Reference> {
+export function* foundIn(reader: IndexReader, pack: PackId, table: ObjectTable): Generator<Reference> {
   for (const { kind, digest } of rows(table)) if (reader.locate(kind, digest)?.pack === pack) yield { kind, digest };
-}
-
-/** Where marking has to begin to find all that came since the last look: new snapshots, and what new packs refer to. */
-export function* startsSince(
-  { layout, hasher, objects }: { layout: StoreLayout; hasher: Hasher; objects: NodeSource },
-  reader: IndexReader,
-  marking: Marking,
-  leases: Leases['alive'],
-): Generator<Reference> {
-  yield* marking.newGenerations(reader);
-  yield* openSnapshots(reader, leases);
-  // What lies in a pack that counts must have all that it needs, whoever it is for.
-  for (const id of [...marking.newPacks(reader)]) yield* startsIn(layout, hasher, objects, id);
-}
-
-/** What the nodes of a pack refer to. */
-export function* startsIn(layout: StoreLayout, hasher: Hasher, objects: NodeSource, id: PackId): Generator<Reference> {
-  for (const { kind, digest } of rows(readFooter(layout.packPath(id), id, hasher).table))
-    if (kind !== ObjectKind.chunk) yield* referencesOf(kind, objects.get(kind, digest));
-}
-
-/** The leases that snapshots are kept for. One that cannot be read keeps all. */
-export function protecting({ without }: DiskSpec, { alive, unreadable }: Leases): Leases['alive'] {
-  if (without === 'leases') return [];
-  const leases = without === 'removed' ? alive.map((lease) => ({ ...lease, since: Number.MAX_SAFE_INTEGER })) : alive;
-  const anything = { since: 0, pins: [], pendingEpoch: 0, pid: 0, startTime: 0, bootId: '', pidNamespace: 0, createdAtMs: 0 };
-  return [...leases, ...unreadable.map((id) => ({ id, ...anything, index: { dev: 0, ino: 0 } }))];
-}
-
-/** The ids of the leases for whose sake packs that were condemned in an epoch must stay. `index`: the one that collects. */
-export function blockersOf({ without }: DiskSpec, index: IndexIdentity, { alive, unreadable }: Leases, condemnedEpoch: number): string[] {
-  if (without === 'pending') return [];
-  const blocking = alive.filter(
-    (lease) =>
-      (without !== 'index' && readsAnotherIndex(lease, index)) || (lease.pendingEpoch !== null && lease.pendingEpoch < condemnedEpoch),
-  );
-  return [...blocking.map(({ id }) => id), ...unreadable];
-}
-
-function isBlocked({ config, env }: PublishParts, leases: Leases, condemnedEpoch: number): boolean {
-  return blockersOf(config.disk, env.identity, leases, condemnedEpoch).length > 0;
-}
-
-export interface DoomInput {
-  /** All leases as they were before `roots` were read. */
-  before: Leases;
-  /** Of the mounts: a process may have named one in the state of a mount, and died before it could want back what that needs. */
-  roots: Digest[];
-}
-
-/** Takes condemned packs out of the index that nobody can need any more. Returns how many bytes they have. */
-export function doom(parts: PublishParts, { before, roots }: DoomInput): number {
-  let bytes = 0;
-  for (let more = true; more;) {
-    const step = parts.reserve.spentOn(() =>
-      writeIndex(parts.env, (index) => {
-        catchUp(parts, index);
-        reviveWhatIsLeft(parts, index, { published: roots.map((digest) => ({ kind: ObjectKind.manifestNode, digest })) });
-        const now = listLeases(parts.layout);
-        const doomed: PackId[] = [];
-        let size = 0;
-        for (const { id, condemnedEpoch } of [...index.reader.absentPacks()]) {
-          if (condemnedEpoch === 0 || doomed.length === PACKS_PER_TRANSACTION) continue;
-          if (isBlocked(parts, before, condemnedEpoch) || isBlocked(parts, now, condemnedEpoch)) continue;
-          size += index.reader.pack(id)?.sizeBytes ?? 0;
-          doomed.push(id);
-        }
-        index.doomPacks(doomed);
-        return { full: doomed.length === PACKS_PER_TRANSACTION, size };
-      }),
-    );
-    bytes += step.size;
-    more = step.full;
-  }
-  return bytes;
-}
-
-/** `left`: there are more that can go. */
-export interface SweepOutcome {
-  freed: number;
-  packs: number;
-  left: boolean;
-}
-
-/** Ends what is left of some doomed packs: the objects that still point at them, then their files. Returns the bytes that are free. */
-export function sweep(parts: PublishParts, limit: number): SweepOutcome {
-  parts.reader.refresh();
-  const blocking = listLeases(parts.layout);
-  const all = [...parts.reader.doomedPacks()].filter(({ condemnedEpoch }) => !isBlocked(parts, blocking, condemnedEpoch));
-  const some = all.slice(0, limit);
-  removeObjectsOf(
-    parts,
-    some.map(({ id }) => id),
-  );
-  let freed = 0;
-  let packs = 0;
-  if (some.length > 0) {
-    parts.reserve.spentOn(() =>
-      writeIndex(parts.env, (index) => {
-        const leases = listLeases(parts.layout);
-        const gone: PackId[] = [];
-        freed = 0;
-        for (const { id, condemnedEpoch, sizeBytes } of some) {
-          if (index.reader.doomedPack(id) === undefined || isBlocked(parts, leases, condemnedEpoch)) continue;
-          parts.packs.forget(id);
-          unlinkIfThere(parts, id);
-          gone.push(id);
-          freed += sizeBytes;
-        }
-        packs = gone.length;
-        index.forgetDoomed(gone);
-      }),
-    );
-  }
-  return { freed, packs, left: all.length > some.length && packs > 0 };
-}
-
-/** In as few transactions as can be: packs that were brought together are small, many, and mostly empty. */
-function removeObjectsOf(parts: PublishParts, packs: readonly PackId[]): void {
-  let batch: ObjectAt[] = [];
-  const flush = (): void => {
-    if (batch.length === 0) return;
-    parts.reserve.spentOn(() =>
-      writeIndex(parts.env, (index) => {
-        for (const { pack, kind, digest } of batch)
-          if (index.reader.doomedPack(pack) !== undefined && index.reader.locate(kind, digest)?.pack === pack)
-            index.removeObject(kind, digest);
-      }),
-    );
-    batch = [];
-  };
-  for (const pack of packs) {
-    for (const object of objectsAt(parts, pack)) {
-      batch.push({ pack, ...object });
-      if (batch.length === KEYS_PER_TRANSACTION) flush();
-    }
-  }
-  flush();
-}
-
-interface ObjectAt extends Reference {
-  pack: PackId;
-}
-
-/** What the index says to be in a doomed pack: nothing comes to it any more. */
-function* objectsAt({ reader, layout, hasher }: PublishParts, pack: PackId): Generator<Reference> {
-  const table = unlessDamaged(() => readFooter(layout.packPath(pack), pack, hasher).table);
-  if (table !== undefined) {
-    yield* foundIn(reader, pack, table);
-    return;
-  }
-  // What was in it is only known from the index: nothing may be left that points at a pack that is gone.
-  for (let after: Uint8Array | undefined, more = true; more;) {
-    reader.refresh();
-    const { objects, next } = reader.objectsAfter(after, KEYS_PER_TRANSACTION);
-    for (const { kind, digest, pack: at } of objects) if (at === pack) yield { kind, digest };
-    after = next;
-    more = next !== undefined;
-  }
-}
-
-function unlinkIfThere(parts: PublishParts, id: PackId): void {
-  try {
-    parts.disk.unlink(parts.layout.packPath(id));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' && !isCairnError(error, 'ENOENT')) throw error;
-  }
 }

@@ -7,7 +7,7 @@ import { ObjectReader } from '../objects/object-reader.js';
 import type { PackFiles } from '../pack/pack-files.js';
 import type { StoreLayout } from '../pack/store-layout.js';
 import { RefJournal } from '../refs/journal.js';
-import { clearingUp } from './collect.js';
+import { clearingUp } from './clear-up.js';
 import type { Leases } from './leases.js';
 import type { RefParts } from './parts.js';
 import { Reserve } from './reserve.js';

@@ -1,11 +1,16 @@
 import { DigestSet, type SharedDigestSet } from '../hash/digest-set.js';
 import { ObjectKind } from '../hash/object-kind.js';
+import type { Hasher } from '../hash/hasher.js';
 import type { IndexReader } from '../index/reader.js';
 import type { VolumeId } from '../index/records.js';
 import type { NodeSource } from '../objects/node-store.js';
+import { rows } from '../pack/object-table.js';
 import { packIdToBytes, type PackId } from '../pack/pack-id.js';
+import { readFooter } from '../pack/read-footer.js';
+import type { StoreLayout } from '../pack/store-layout.js';
 import { type Reference, referencesOf } from '../snapshot/references.js';
 import type { Lease } from './lease-file.js';
+import type { Leases } from './leases.js';
 
 /** Of a chunk 64 bits are remembered: one that is taken for another is kept for nothing. */
 const CHUNK_WORDS = 2;
@@ -149,4 +154,23 @@ export function* mark({ marking, nodes, met, fresh }: MarkWalk, start: Reference
     waiting.push(...referencesOf(next.kind, nodes.get(next.kind, next.digest)));
     yield;
   }
+}
+
+/** Where marking has to begin to find all that came since the last look: new snapshots, and what new packs refer to. */
+export function* startsSince(
+  { layout, hasher, objects }: { layout: StoreLayout; hasher: Hasher; objects: NodeSource },
+  reader: IndexReader,
+  marking: Marking,
+  leases: Leases['alive'],
+): Generator<Reference> {
+  yield* marking.newGenerations(reader);
+  yield* openSnapshots(reader, leases);
+  // What lies in a pack that counts must have all that it needs, whoever it is for.
+  for (const id of [...marking.newPacks(reader)]) yield* startsIn(layout, hasher, objects, id);
+}
+
+/** What the nodes of a pack refer to. */
+export function* startsIn(layout: StoreLayout, hasher: Hasher, objects: NodeSource, id: PackId): Generator<Reference> {
+  for (const { kind, digest } of rows(readFooter(layout.packPath(id), id, hasher).table))
+    if (kind !== ObjectKind.chunk) yield* referencesOf(kind, objects.get(kind, digest));
 }

@@ -9,7 +9,8 @@ import type { SealedPack } from '../pack/footer.js';
 import type { RefChange } from '../refs/ref-table.js';
 import type { SnapshotRecord } from '../snapshot/record.js';
 import type { StagedObject } from '../objects/staging.js';
-import type { CondemnInput, CondemnOutcome, DoomInput, MoveInput, RetireInput, SweepOutcome } from './collect.js';
+import type { CondemnInput, CondemnOutcome, MoveInput, RetireInput } from './collect.js';
+import type { DoomInput, SweepOutcome } from './reclaim.js';
 import type { ObjectBundle } from './object-bundle.js';
 
 /** What the publishing thread is started with: plain data. */

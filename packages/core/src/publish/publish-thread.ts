@@ -3,11 +3,13 @@ import { serializeError } from '../errors.js';
 import { TransactionGate } from '../index/transaction-gate.js';
 import { changeRefs } from './change-refs.js';
 import { changeVolume } from './change-volume.js';
-import { claimCollection, condemn, doom, moveCopies, prepareCollection, releaseCollection, retire, sweep } from './collect.js';
+import { prepareCollection } from './clear-up.js';
+import { claimCollection, condemn, moveCopies, releaseCollection, retire } from './collect.js';
 import { commit } from './commit.js';
 import type { PublishCall, PublishCalls, PublishMessage, PublishReply, PublishThreadData } from './messages.js';
 import { unbundleObjects } from './object-bundle.js';
 import { closeParts, openParts, type PublishParts } from './parts.js';
+import { doom, sweep } from './reclaim.js';
 import { startUp } from './start-up.js';
 import { publishPacks, retainTrees, storeObjects } from './store-objects.js';
 

@@ -1,7 +1,7 @@
 import type { IndexReader } from '../../index/reader.js';
 import { type KnownMounts, lostMounts } from '../../mount/roots.js';
 import type { PackId } from '../../pack/pack-id.js';
-import { blockersOf } from '../../publish/collect.js';
+import { blockersOf } from '../../publish/protection.js';
 import type { Lease } from '../../publish/lease-file.js';
 import type { GcReport } from '../../types.js';
 import type { Copied } from './copies.js';
