@@ -5,7 +5,7 @@ import { tempDir } from '../support/temp-dir.js';
 import { tell } from '../support/tell.js';
 
 /** How many histories, of how many processes; a long run sets more. */
-const HISTORIES = Number(process.env['CAIRN_TEST_HISTORIES'] ?? 8);
+const HISTORIES = Number(process.env['CAIRN_TEST_HISTORIES'] ?? 5);
 const LONG = HISTORIES > 20;
 const ACTORS = 4;
 /** Each of another volume. */

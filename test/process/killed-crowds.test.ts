@@ -9,7 +9,7 @@ import { tempDir } from '../support/temp-dir.js';
 import { tell } from '../support/tell.js';
 
 /** A long run sets more. */
-const KILLS = Number(process.env['CAIRN_TEST_CROWD_KILLS'] ?? 16);
+const KILLS = Number(process.env['CAIRN_TEST_CROWD_KILLS'] ?? 12);
 /** After so many rounds with the same store a new one is made. */
 const ROUNDS = 6;
 /** Disk calls within which a process is killed by its disk: some ten commits. */

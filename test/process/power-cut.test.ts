@@ -9,7 +9,7 @@ import { tempDir } from '../support/temp-dir.js';
 import { tell } from '../support/tell.js';
 
 /** A long run sets more. */
-const CUTS = Number(process.env['CAIRN_TEST_CUTS'] ?? 8);
+const CUTS = Number(process.env['CAIRN_TEST_CUTS'] ?? 4);
 /** After so many cuts a new disk is made. */
 const CUTS_A_DISK = 10;
 const MAX_SAID = 60;
