@@ -1,10 +1,10 @@
-import fs from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Disk } from '../disk/disk.js';
 import { reads } from '../disk/reads.js';
 import { removeFile } from '../disk/trees.js';
 import { isCairnError, unlessDamaged } from '../errors.js';
 import type { Hasher } from '../hash/hasher.js';
+import { freeName } from '../pack/quarantine.js';
 import type { StoreLayout } from '../pack/store-layout.js';
 import { readIfThere } from './durable-file.js';
 import { type MountId, StatePlaces } from './places.js';
@@ -17,10 +17,7 @@ import { decodeState } from './state.js';
 
 /** Where the damaged state of a mount would be set aside: a name within the store. */
 export function nameAside({ quarantineDir }: StoreLayout, id: MountId): string {
-  for (let number = 1; ; number++) {
-    const name = asideName(id, number);
-    if (fs.lstatSync(join(quarantineDir, name), { throwIfNoEntry: false }) === undefined) return `${basename(quarantineDir)}/${name}`;
-  }
+  return `${basename(quarantineDir)}/${freeName(quarantineDir, (number) => asideName(id, number))}`;
 }
 
 /**

@@ -1,16 +1,13 @@
 import { StillDisk } from '../disk/still-disk.js';
 import type { DiskSpec } from '../disk/disk.js';
 import type { Hasher } from '../hash/hasher.js';
-import { IndexReader } from '../index/reader.js';
+import type { IndexReader } from '../index/reader.js';
 import { ShadowIndex } from '../index/shadow-index.js';
-import { ObjectReader } from '../objects/object-reader.js';
 import type { PackFiles } from '../pack/pack-files.js';
 import type { StoreLayout } from '../pack/store-layout.js';
-import { RefJournal } from '../refs/journal.js';
 import { clearingUp } from './clear-up.js';
 import type { Leases } from './leases.js';
-import type { RefParts } from './parts.js';
-import { Reserve } from './reserve.js';
+import { refParts } from './parts.js';
 
 interface Foreseeing {
   spec: DiskSpec;
@@ -33,23 +30,9 @@ export async function foreseeClearingUp(
   leases: () => Leases,
   pause: () => Promise<void>,
 ): Promise<IndexReader> {
-  const disk = new StillDisk();
   index.refresh();
   const env = new ShadowIndex(index.storage);
-  const reader = new IndexReader(env);
-  const parts: RefParts = {
-    config: { disk: spec },
-    lease: lease.id,
-    layout,
-    disk,
-    hasher,
-    env,
-    reader,
-    journal: new RefJournal(disk, layout, hasher),
-    packs,
-    objects: new ObjectReader(reader, packs, hasher, 0),
-    reserve: new Reserve(disk, layout.reservePath),
-  };
+  const parts = refParts({ config: { disk: spec }, lease: lease.id, layout, disk: new StillDisk(), hasher, env, packs }, 0);
   for (const _step of clearingUp(parts, leases)) await pause();
-  return reader;
+  return parts.reader;
 }

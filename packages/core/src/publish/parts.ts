@@ -38,6 +38,27 @@ export interface PublishParts extends RefParts {
   readonly encoder: Encoder;
 }
 
+/** These on an index and a disk. `cacheBytes`: of nodes that are read. */
+export function refParts(
+  { config, lease, layout, disk, hasher, env, packs }: Omit<RefParts, 'reader' | 'journal' | 'objects' | 'reserve'>,
+  cacheBytes?: number,
+): RefParts {
+  const reader = new IndexReader(env);
+  return {
+    config,
+    lease,
+    layout,
+    disk,
+    hasher,
+    env,
+    reader,
+    journal: new RefJournal(disk, layout, hasher),
+    packs,
+    objects: new ObjectReader(reader, packs, hasher, cacheBytes),
+    reserve: new Reserve(disk, layout.reservePath),
+  };
+}
+
 export async function openParts(config: PublishConfig, lease: string, gate = new TransactionGate()): Promise<PublishParts> {
   const layout = new StoreLayout(config.dir);
   const disk = await openDisk(config.disk);
@@ -48,22 +69,11 @@ export async function openParts(config: PublishConfig, lease: string, gate = new
     onCommit: () => disk.indexCommitted?.(),
     ...(config.index === undefined ? {} : { expected: config.index }),
   });
-  const reader = new IndexReader(env);
-  const packs = new PackFiles(layout);
   return {
+    ...refParts({ config, lease, layout, disk, hasher, env, packs: new PackFiles(layout) }),
     config,
-    lease,
-    layout,
-    disk,
-    hasher,
-    env,
-    reader,
-    journal: new RefJournal(disk, layout, hasher),
     shelf: new PackShelf(disk, layout, lease, hasher),
-    packs,
-    objects: new ObjectReader(reader, packs, hasher),
     encoder: new Encoder(config.compression),
-    reserve: new Reserve(disk, layout.reservePath),
   };
 }
 

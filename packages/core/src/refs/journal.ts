@@ -6,6 +6,7 @@ import { reads } from '../disk/reads.js';
 import { writeNewFile } from '../disk/write-file.js';
 import { collectDamage, wrapIoError, type Damage } from '../errors.js';
 import type { Hasher } from '../hash/hasher.js';
+import { freeName } from '../pack/quarantine.js';
 import type { StoreLayout } from '../pack/store-layout.js';
 import {
   damagedChange,
@@ -161,10 +162,7 @@ export function readJournal(refsDir: string, hasher: Hasher): JournalState {
 /** The name under which a damaged file of that number is set aside. */
 export function quarantineName(quarantineDir: string, seq: number): string {
   const name = `refs-${journalName(seq)}`;
-  for (let copy = 1; ; copy++) {
-    const free = copy === 1 ? name : `${name}.${copy}`;
-    if (!fs.existsSync(path.join(quarantineDir, free))) return free;
-  }
+  return freeName(quarantineDir, (number) => (number === 1 ? name : `${name}.${number}`));
 }
 
 /** What is wrong with a file of the journal. @throws StoreFormatError; what keeps it from being read */

@@ -145,7 +145,11 @@ export class StoreEngine implements MountEngine, SharedEngine {
     const { layout, index, readOnly, lease, publisher, diagnostics } = this;
     if (readOnly) return;
     // What publishes does this first of all.
-    const clearing = this.run(async () => (hasLeftovers(layout, index, lease.id) ? publisher.catchUp() : undefined));
+    const clearing = this.run(async () => {
+      // Whoever opens a store does not wait until all its leases and volumes are looked through.
+      await new Promise(setImmediate);
+      if (hasLeftovers(layout, index, lease.id)) await publisher.catchUp();
+    });
     this.clearedUp = clearing.catch((error: unknown) =>
       diagnostics.log('warn', `what dead processes left stays for now: ${String(error)}`),
     );

@@ -9,8 +9,8 @@ import type { Staging } from '../objects/staging.js';
 import { storeBytes } from './store-bytes.js';
 import type { WorkingTree } from './working-tree.js';
 
-interface Copy {
-  engine: Engine;
+/** What is to be copied where. Paths of the destination are normalized. */
+export interface CopyRequest {
   from: ReadView;
   /** The source is the very tree that is written to. */
   within: boolean;
@@ -19,6 +19,10 @@ interface Copy {
   /** The destination is meant as a folder: several sources, or a trailing slash. */
   intoFolder: boolean;
   recursive: boolean;
+}
+
+interface Copy extends CopyRequest {
+  engine: Engine;
   staging: Staging;
   tally: IngestTally;
   tree: WorkingTree;

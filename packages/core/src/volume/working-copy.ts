@@ -7,11 +7,11 @@ import { sameRoot } from '../manifest/entry.js';
 import { mergeManifests } from '../manifest/merge.js';
 import { type StagedObject, Staging } from '../objects/staging.js';
 import { stagedBelow } from '../snapshot/staged-below.js';
-import type { Bytes, CommitOptions, FileHandle, ReadView, Work } from '../types.js';
+import type { Bytes, CommitOptions, FileHandle, Work } from '../types.js';
 import { Mutex } from '../util/mutex.js';
 import { toNanoseconds } from '../util/time.js';
 import { chunkBytesOf, commitTree, type Point, type TreeCommitted } from './commit.js';
-import { copyEntries } from './copy.js';
+import { copyEntries, type CopyRequest } from './copy.js';
 import { type ChangeCounts, countChanges } from './diff.js';
 import { Drafts, type SharedDraft } from './drafts.js';
 import type { Engine } from './engine.js';
@@ -139,16 +139,9 @@ export class WorkingCopy {
     });
   }
 
-  copy(copy: {
-    from: ReadView;
-    within: boolean;
-    sources: string[];
-    destination: string;
-    intoFolder: boolean;
-    recursive: boolean;
-  }): Promise<void> {
+  copy(request: CopyRequest): Promise<void> {
     const { engine, staging, tallied: tally, tree } = this;
-    return copyEntries({ ...copy, engine, staging, tally, tree, edit: (work) => this.settledEdit(work) });
+    return copyEntries({ ...request, engine, staging, tally, tree, edit: (work) => this.settledEdit(work) });
   }
 
   remove(path: string, options: { recursive: boolean; allowMissing: boolean }): Promise<void> {
