@@ -4,7 +4,7 @@ import { randomFrom } from '../support/random.js';
 import { StateChecker } from './check-state.js';
 import { crashStates } from './crash-states.js';
 import { record } from './record.js';
-import { type RecordedTrace, type SyncFilter, withoutSyncs } from './trace.js';
+import { ofFile, ofFolder, type RecordedTrace, type SyncFilter, withoutSyncs } from './trace.js';
 
 /** Few changes are enough: every sync is needed for each of them. */
 const PROGRAM = ['commit', 'repair', 'tag'];
@@ -27,15 +27,6 @@ async function verdictOn(run: RecordedTrace & { from: number }): Promise<string 
   );
   return failure === undefined ? undefined : (failure as Error).message;
 }
-
-const ofFile =
-  (pattern: RegExp): SyncFilter =>
-  (sync) =>
-    'file' in sync && pattern.test(sync.file);
-const ofFolder =
-  (pattern: RegExp): SyncFilter =>
-  (sync) =>
-    'folder' in sync && pattern.test(sync.folder);
 
 describe('the suite of crash states fails when a disk leaves out', () => {
   test.each<[string, SyncFilter, RegExp]>([

@@ -4,7 +4,7 @@ import { randomFrom } from '../support/random.js';
 import { checkMount, recordMount } from './check-mount.js';
 import { crashStates } from './crash-states.js';
 import { Materializer } from './crashed-store.js';
-import { type RecordedTrace, type SyncFilter, withoutSyncs } from './trace.js';
+import { ofFile, ofFolder, type RecordedTrace, type SyncFilter, withoutSyncs } from './trace.js';
 
 let recorded: (RecordedTrace & { from: number }) | undefined;
 
@@ -32,15 +32,6 @@ async function verdictOn(leftOut: SyncFilter, step: number): Promise<string | un
   );
   return failure === undefined ? undefined : (failure as Error).message;
 }
-
-const ofFile =
-  (pattern: RegExp): SyncFilter =>
-  (sync) =>
-    'file' in sync && pattern.test(sync.file);
-const ofFolder =
-  (pattern: RegExp): SyncFilter =>
-  (sync) =>
-    'folder' in sync && pattern.test(sync.folder);
 
 describe('the suite of crash states of a mount fails when a disk leaves out', () => {
   test.each<[string, SyncFilter, number, RegExp]>([

@@ -44,6 +44,15 @@ export function readTrace(folder: string): RecordedTrace {
 /** Which syncs a disk leaves out. */
 export type SyncFilter = (sync: { folder: string } | { file: string } | { source: string }) => boolean;
 
+export const ofFile =
+  (pattern: RegExp): SyncFilter =>
+  (sync) =>
+    'file' in sync && pattern.test(sync.file);
+export const ofFolder =
+  (pattern: RegExp): SyncFilter =>
+  (sync) =>
+    'folder' in sync && pattern.test(sync.folder);
+
 /**
  * The same run on a disk that does nothing when it is asked for certain syncs; `from` is where it first differs. `file` is the path
  * under which a file was made, `folder` that of a folder, `source` that of a file that somebody else wrote.

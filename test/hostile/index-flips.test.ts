@@ -39,17 +39,23 @@ async function change(store: Store, below: (limit: number) => number): Promise<v
   }
 }
 
+/** Makes a store with some history. Returns all that is in it. */
+async function filled(dir: string, below: (limit: number) => number): Promise<string[]> {
+  const store = await open(dir);
+  for (let i = 0; i < 30; i++) await change(store, below);
+  await (await store.volumes.fromName('last', { createIfMissing: true })).commit();
+  const expected = await everything(store);
+  await store.close();
+  return expected;
+}
+
 describe('an index', () => {
   test('with any bit flipped gives right answers, a typed error, or ends the process; what it hides verify tells, and no file is read as another', async () => {
     const seed = testSeed('flips of the index');
     const below = randomFrom(seed);
     const root = tempDir();
     const dir = join(root, 'store');
-    const store = await open(dir);
-    for (let i = 0; i < 30; i++) await change(store, below);
-    await (await store.volumes.fromName('last', { createIfMissing: true })).commit();
-    const expected = await everything(store);
-    await store.close();
+    const expected = await filled(dir, below);
     writeFileSync(join(root, 'expected'), expected.join('\n'));
     const whole = join(root, 'whole.mdb');
     copyFileSync(join(dir, 'index', 'data.mdb'), whole);
@@ -92,11 +98,7 @@ describe('an index', () => {
     const below = randomFrom(testSeed('repaired flips of the index'));
     const root = tempDir();
     const dir = join(root, 'store');
-    const store = await open(dir);
-    for (let i = 0; i < 30; i++) await change(store, below);
-    await (await store.volumes.fromName('last', { createIfMissing: true })).commit();
-    const expected = await everything(store);
-    await store.close();
+    const expected = await filled(dir, below);
     const data = join(dir, 'index', 'data.mdb');
     const whole = join(root, 'whole');
     cpSync(dir, whole, { recursive: true, filter: (file) => !file.endsWith('lock.mdb') });

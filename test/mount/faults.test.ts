@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Mount, MountOptions, Store } from '@cairn/core';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
+import { DISK_ERRORS } from '../support/disk-errors.js';
 import { codeOf, failureOf } from '../support/failures.js';
 import { KINDS, type FaultyDiskOptions } from '../support/faulty-disk.mjs';
 import { tempDir } from '../support/temp-dir.js';
@@ -99,14 +100,7 @@ class FaultyMount {
   }
 }
 
-const ERRORS = [
-  ['ENOSPC', 'ENOSPC', 1],
-  ['EIO', 'EIO', 2],
-  ['short', 'ENOSPC', 3],
-  ['EMFILE', 'EMFILE', 4],
-] as const;
-
-describe.each(ERRORS)(
+describe.each(DISK_ERRORS)(
   'when a disk call fails by %s, it is told, no edit is lost, and the same call works when repeated',
   (error, code, first) => {
     test.each([
@@ -194,7 +188,7 @@ describe.each(ERRORS)(
   },
 );
 
-describe.each(ERRORS.filter(([error]) => STRIDE === 1 || error === 'EIO'))('when a disk call fails by %s', (error, code, first) => {
+describe.each(DISK_ERRORS.filter(([error]) => STRIDE === 1 || error === 'EIO'))('when a disk call fails by %s', (error, code, first) => {
   test('while a mount is closed with a last commit, the folder keeps what could not be committed, and the next owner commits it', async () => {
     const faulty = await FaultyMount.make(error);
     await faulty.commit({ a: 'a' });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Volume } from '@cairn/core';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
+import { DISK_ERRORS } from '../support/disk-errors.js';
 import { codeOf, failureOf } from '../support/failures.js';
 import { KINDS, READS, type FaultyDiskOptions } from '../support/faulty-disk.mjs';
 import { tempDir } from '../support/temp-dir.js';
@@ -95,12 +96,7 @@ function under(folder: string, tree: Tree): Tree {
 }
 
 describe('when a disk call fails while a volume is copied to the local disk', () => {
-  test.each([
-    ['ENOSPC', 'ENOSPC', 1],
-    ['EIO', 'EIO', 2],
-    ['EMFILE', 'EMFILE', 3],
-    ['short', 'ENOSPC', 4],
-  ] as const)(
+  test.each(DISK_ERRORS)(
     'by %s, that is told, no file of the user’s is lost, none is there by half, nothing is left over, and the copy works when repeated',
     async (error, code, first) => {
       const { volume, arm, disarm } = await faultyVolume(error);

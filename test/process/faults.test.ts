@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual as isEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { openStoreOn } from '../../packages/core/dist/store/open-store.js';
+import { DISK_ERRORS } from '../support/disk-errors.js';
 import { codeOf, failureOf } from '../support/failures.js';
 import { KINDS, type FaultyDiskOptions } from '../support/faulty-disk.mjs';
 import { makeGarbage } from '../support/garbage.js';
@@ -114,12 +115,7 @@ async function failCalls(faulty: FaultyStore, name: string, first: number, code:
 }
 
 describe('when a disk call fails', () => {
-  test.each([
-    ['ENOSPC', 'ENOSPC', 1],
-    ['EIO', 'EIO', 2],
-    ['EMFILE', 'EMFILE', 3],
-    ['short', 'ENOSPC', 4],
-  ] as const)(
+  test.each(DISK_ERRORS)(
     'by %s, whichever it is, the operation fails with a typed error, the store is as before, and the operation works when repeated',
     async (error, code, first) => {
       const faulty = await FaultyStore.make({ error, kinds: STRICT });

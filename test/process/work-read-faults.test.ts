@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -6,6 +5,7 @@ import { codeOf } from '../support/failures.js';
 import { READS } from '../support/faulty-disk.mjs';
 import { FaultyReads } from '../support/faulty-reads.js';
 import { makeGarbage } from '../support/garbage.js';
+import { digestOf } from '../support/histories/inspection.mjs';
 import { stateOf } from '../support/operations.mjs';
 import { noise } from '../support/random.js';
 import { tempDir } from '../support/temp-dir.js';
@@ -29,10 +29,6 @@ function filesIn(folder: string): Record<string, string> {
     else files[path] = stat.isSymbolicLink() ? `-> ${readlinkSync(join(folder, path))}` : digestOf(readFileSync(join(folder, path)));
   }
   return files;
-}
-
-function digestOf(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex').slice(0, 16);
 }
 
 describe('when a read fails while a store is collected or optimized', () => {
